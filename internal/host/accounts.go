@@ -1,0 +1,3 @@
+package host
+
+type accountFacts struct{}

@@ -1,0 +1,75 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// Output is what a program printed and how it ended.
+type Output struct {
+	Stdout, Stderr []byte
+	ExitCode       int
+}
+
+const maxOutput = 4 << 20
+
+// execEnv is the whole environment of executed programs: nothing is inherited.
+var execEnv = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "HOME=/"}
+
+// Exec runs a program of the running host by absolute path: no shell, no
+// standard input, a fixed environment, bounded output, killed with its process
+// group when ctx ends. A non-zero exit is not an error.
+func (h *Host) Exec(ctx context.Context, path string, args ...string) (Output, error) {
+	if !h.Running() {
+		return Output{}, ErrNotRunning
+	}
+	if !filepath.IsAbs(path) {
+		return Output{}, fmt.Errorf("cannot run %s: the path is not absolute", path)
+	}
+	var stdout, stderr boundedBuffer
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Env = execEnv
+	cmd.Dir = "/"
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second // a grandchild that keeps the pipe open
+	err := cmd.Run()
+	out := Output{Stdout: stdout.Bytes(), Stderr: stderr.Bytes()}
+	if cmd.ProcessState != nil {
+		out.ExitCode = cmd.ProcessState.ExitCode()
+	}
+	var exit *exec.ExitError
+	switch {
+	case ctx.Err() != nil:
+		return out, fmt.Errorf("cannot run %s: %w", path, context.Cause(ctx))
+	case stdout.over || stderr.over:
+		return out, fmt.Errorf("cannot run %s: it printed more than %d bytes", path, maxOutput)
+	case errors.As(err, &exit) && exit.Exited():
+		return out, nil
+	case err != nil:
+		return out, fmt.Errorf("cannot run %s: %w", path, err)
+	}
+	return out, nil
+}
+
+// boundedBuffer keeps the first maxOutput bytes and notes that there was more.
+type boundedBuffer struct {
+	bytes.Buffer
+	over bool
+}
+
+func (b *boundedBuffer) Write(p []byte) (int, error) {
+	if room := maxOutput - b.Len(); len(p) > room {
+		b.over = true
+		b.Buffer.Write(p[:room])
+		return len(p), nil
+	}
+	return b.Buffer.Write(p)
+}
