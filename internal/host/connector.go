@@ -1,3 +1,45 @@
 package host
 
-type connectorFacts struct{}
+import "context"
+
+// Connector is one connector deployment: a folder with compose files.
+type Connector struct {
+	Dir          string           // the compose project's folder, absolute
+	Source       string           // how it was found: "configuration", "label of container ecc-provider"
+	Project      string           // compose project name
+	ComposeFiles []string         // absolute, in the order in which they are merged
+	EnvFiles     []string         // absolute: .env, and what env_file names; those that exist
+	BindMounts   []string         // host paths that its containers mount, absolute, sorted
+	Volumes      []VolumeRef      // named volumes that its containers mount, sorted by name
+	Services     []ComposeService // as the compose files declare them, sorted by name
+}
+
+// VolumeRef is a named docker volume that a connector mounts.
+type VolumeRef struct {
+	Name     string // as the engine knows it: "trueconnector_ecc_provider_data"
+	External bool   // declared external: compose does not create it
+	Path     string // where its data lie; empty when that cannot be told
+}
+
+// ComposeService is one service of a compose project with its limits.
+type ComposeService struct {
+	Name  string
+	Image string
+	File  string // compose file and line that declare it
+	Line  int
+
+	CPUs       string // deploy.resources.limits.cpus or cpus; empty: no limit
+	Memory     string // deploy.resources.limits.memory or mem_limit; empty: no limit
+	LogMaxSize string // logging.options.max-size; empty: no limit
+}
+
+type connectorFacts struct {
+	connectors fact[[]Connector]
+}
+
+// Connectors returns the connector deployments: the folders that the operator
+// named, else those that the labels of docker's containers lead to. None found
+// is an empty list and no error; a named folder that cannot be read is an error.
+func (h *Host) Connectors(ctx context.Context) ([]Connector, error) {
+	return h.connectors.get(ctx, h.findConnectors)
+}

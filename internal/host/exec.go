@@ -41,7 +41,7 @@ func (h *Host) Exec(ctx context.Context, path string, args ...string) (Output, e
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second // a grandchild that keeps the pipe open
 	err := cmd.Run()
-	out := Output{Stdout: stdout.Bytes(), Stderr: stderr.Bytes()}
+	out := Output{Stdout: stdout.kept.Bytes(), Stderr: stderr.kept.Bytes()}
 	if cmd.ProcessState != nil {
 		out.ExitCode = cmd.ProcessState.ExitCode()
 	}
@@ -60,16 +60,18 @@ func (h *Host) Exec(ctx context.Context, path string, args ...string) (Output, e
 }
 
 // boundedBuffer keeps the first maxOutput bytes and notes that there was more.
+// The buffer is not embedded: its ReadFrom would pass by the bound.
 type boundedBuffer struct {
-	bytes.Buffer
+	kept bytes.Buffer
 	over bool
 }
 
 func (b *boundedBuffer) Write(p []byte) (int, error) {
-	if room := maxOutput - b.Len(); len(p) > room {
+	n := len(p)
+	if room := maxOutput - b.kept.Len(); n > room {
 		b.over = true
-		b.Buffer.Write(p[:room])
-		return len(p), nil
+		p = p[:room]
 	}
-	return b.Buffer.Write(p)
+	b.kept.Write(p)
+	return n, nil
 }
