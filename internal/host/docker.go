@@ -66,25 +66,25 @@ type ContainerMount struct {
 }
 
 type dockerFacts struct {
-	layout     fact[DockerLayout]
-	engine     fact[Engine]
-	containers fact[[]Container]
+	dockerLayout     fact[DockerLayout]
+	dockerEngine     fact[Engine]
+	dockerContainers fact[[]Container]
 }
 
 // DockerLayout returns where docker's parts lie. A host without docker yields
 // a layout of Kind "" and no error.
 func (h *Host) DockerLayout(ctx context.Context) (DockerLayout, error) {
-	return h.layout.get(ctx, h.findDockerLayout)
+	return h.dockerLayout.get(ctx, h.findDockerLayout)
 }
 
 // Engine returns what the docker daemon says about itself.
 func (h *Host) Engine(ctx context.Context) (Engine, error) {
-	return h.engine.get(ctx, h.askEngine)
+	return h.dockerEngine.get(ctx, h.askEngine)
 }
 
 // Containers returns all containers, stopped ones included, sorted by name.
 func (h *Host) Containers(ctx context.Context) ([]Container, error) {
-	return h.containers.get(ctx, h.listContainers)
+	return h.dockerContainers.get(ctx, h.listContainers)
 }
 
 func (h *Host) dockerAnswers(ctx context.Context) error {
