@@ -1,7 +1,122 @@
 package host
 
-import "context"
+import (
+	"context"
+	"errors"
+	"time"
+)
 
+// unitFacts is what is known of systemd's units.
 type unitFacts struct{}
 
-func (h *Host) systemdAnswers(context.Context) error { return nil }
+// Unit is a unit as the service manager has it; the words are systemd's own,
+// see systemctl(1) and org.freedesktop.systemd1(5).
+type Unit struct {
+	Name        string // as it was asked for
+	ID          string // its primary name, another than Name when that is an alias
+	LoadState   string // loaded, not-found, masked, bad-setting, error; "template" for a name such as getty@.service, which has no state
+	ActiveState string // active, reloading, inactive, failed, activating, deactivating; empty for a template
+	SubState    string // running, exited, dead, listening, waiting …
+
+	// UnitFileState is what `systemctl is-enabled` says: enabled,
+	// enabled-runtime, linked, linked-runtime, alias, masked, masked-runtime,
+	// static, disabled, indirect, generated, transient, bad; empty when there
+	// is no unit file.
+	UnitFileState string
+	FragmentPath  string   // the unit file; empty when there is none
+	SourcePath    string   // what a generator made the unit from, such as /etc/init.d/x
+	DropInPaths   []string // in the order in which they apply
+	NeedReload    bool     // the files changed since the manager read them
+
+	Triggers    []string // what it activates: of a socket, timer or path unit
+	TriggeredBy []string // what activates it
+
+	ActiveEnter          time.Time     // when it last became active, by the wall clock of then; zero: never
+	ActiveEnterMonotonic time.Duration // the same moment by CLOCK_MONOTONIC since boot; 0: never
+
+	Service *ServiceState // of service units only
+	Timer   *TimerState   // of timer units only
+	Socket  *SocketState  // of socket units only
+}
+
+// Installed reports whether there is a unit that could be started: its file
+// was found and is neither masked nor broken.
+func (u Unit) Installed() bool { return u.LoadState == "loaded" || u.LoadState == "template" }
+
+// Active reports whether the unit is up now.
+func (u Unit) Active() bool { return u.ActiveState == "active" || u.ActiveState == "reloading" }
+
+// Enabled reports whether links make something start the unit at the next
+// boot, by its own name or an alias of it.
+func (u Unit) Enabled() bool { return u.UnitFileState == "enabled" || u.UnitFileState == "alias" }
+
+// ServiceState is the state of a service unit, see systemd.service(5).
+type ServiceState struct {
+	Type           string // simple, exec, forking, oneshot, dbus, notify, idle
+	MainPID        int    // 0 when nothing runs
+	Result         string // "success", or how the last run failed: exit-code, signal, timeout …
+	ExecMainCode   int    // CLD_EXITED (1), CLD_KILLED (2), CLD_DUMPED (3); 0 before the first end
+	ExecMainStatus int    // exit status or signal of the last run
+	ExecMainStart  time.Time
+	ExecMainExit   time.Time // zero while it runs and before the first run
+	ExecStart      []ExecCommand
+}
+
+// ExecCommand is one command line of a service, specifiers expanded,
+// environment variables not.
+type ExecCommand struct {
+	Path string
+	Args []string // with the program's name as first
+}
+
+// TimerState is the state of a timer unit, see systemd.timer(5).
+type TimerState struct {
+	Unit        string    // what it starts
+	Result      string    // "success", or why the timer itself failed
+	LastTrigger time.Time // zero: never
+	NextElapse  time.Time // zero: not scheduled
+	Persistent  bool
+	Calendar    []string                 // OnCalendar= expressions, normalised by systemd
+	Monotonic   map[string]time.Duration // OnBootSec, OnStartupSec, OnActiveSec, OnUnitActiveSec, OnUnitInactiveSec
+}
+
+// SocketState is the state of a socket unit, see systemd.socket(5).
+type SocketState struct {
+	Accept bool // one service instance for each connection
+	Listen []UnitListen
+}
+
+// UnitListen is one address a socket unit listens on.
+type UnitListen struct {
+	Type    string // Stream, Datagram, SequentialPacket, Netlink, FIFO …
+	Address string // "0.0.0.0:22", "[::]:22", "/run/dbus/system_bus_socket"
+}
+
+// errNoSystemd is the answer on a host that systemd does not manage, and on
+// one where it cannot be reached.
+var errNoSystemd = errors.New("systemd is not the running service manager (/run/systemd/system is absent)")
+
+// Units returns the units of the given names from the running service
+// manager, one entry for every name: one that does not exist has LoadState
+// "not-found". Names carry their suffix (.service, .socket …). It is an error
+// when the manager cannot be asked.
+func (h *Host) Units(ctx context.Context, names ...string) (map[string]Unit, error) {
+	if err := h.systemdAnswers(ctx); err != nil {
+		return nil, err
+	}
+	return nil, errNoSystemd
+}
+
+// AllUnits returns every unit that the running service manager has loaded,
+// by primary name, with no more than names and states. Unit files that are
+// not loaded are in UnitFiles.
+func (h *Host) AllUnits(ctx context.Context) ([]Unit, error) {
+	if err := h.systemdAnswers(ctx); err != nil {
+		return nil, err
+	}
+	return nil, errNoSystemd
+}
+
+// systemdAnswers is nil when the service manager of the running host can be
+// asked.
+func (h *Host) systemdAnswers(context.Context) error { return errNoSystemd }
