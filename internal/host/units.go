@@ -2,12 +2,20 @@ package host
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"maps"
+	"sync"
 	"time"
 )
 
 // unitFacts is what is known of systemd's units.
-type unitFacts struct{}
+type unitFacts struct {
+	manager  fact[*manager]
+	allUnits fact[[]Unit]
+
+	unitMu sync.Mutex
+	units  map[string]*fact[Unit]
+}
 
 // Unit is a unit as the service manager has it; the words are systemd's own,
 // see systemctl(1) and org.freedesktop.systemd1(5).
@@ -92,31 +100,69 @@ type UnitListen struct {
 	Address string // "0.0.0.0:22", "[::]:22", "/run/dbus/system_bus_socket"
 }
 
-// errNoSystemd is the answer on a host that systemd does not manage, and on
-// one where it cannot be reached.
-var errNoSystemd = errors.New("systemd is not the running service manager (/run/systemd/system is absent)")
-
 // Units returns the units of the given names from the running service
 // manager, one entry for every name: one that does not exist has LoadState
 // "not-found". Names carry their suffix (.service, .socket …). It is an error
-// when the manager cannot be asked.
+// when the manager cannot be asked, or refuses a name.
 func (h *Host) Units(ctx context.Context, names ...string) (map[string]Unit, error) {
-	if err := h.systemdAnswers(ctx); err != nil {
+	m, err := h.serviceManager(ctx)
+	if err != nil {
 		return nil, err
 	}
-	return nil, errNoSystemd
+	units := make(map[string]Unit, len(names))
+	errs := make(map[string]error)
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for _, name := range names {
+		wg.Go(func() {
+			u, err := h.unitFact(name).get(ctx, func(ctx context.Context) (Unit, error) { return m.unit(ctx, name) })
+			mu.Lock()
+			defer mu.Unlock()
+			if units[name] = u; err != nil {
+				errs[name] = err
+			}
+		})
+	}
+	wg.Wait()
+	for name, err := range maps.All(errs) {
+		return nil, fmt.Errorf("cannot ask systemd about %s: %w", name, err)
+	}
+	return units, nil
+}
+
+func (h *Host) unitFact(name string) *fact[Unit] {
+	h.unitMu.Lock()
+	defer h.unitMu.Unlock()
+	if h.units == nil {
+		h.units = make(map[string]*fact[Unit])
+	}
+	if h.units[name] == nil {
+		h.units[name] = new(fact[Unit])
+	}
+	return h.units[name]
 }
 
 // AllUnits returns every unit that the running service manager has loaded,
 // by primary name, with no more than names and states. Unit files that are
 // not loaded are in UnitFiles.
 func (h *Host) AllUnits(ctx context.Context) ([]Unit, error) {
-	if err := h.systemdAnswers(ctx); err != nil {
+	m, err := h.serviceManager(ctx)
+	if err != nil {
 		return nil, err
 	}
-	return nil, errNoSystemd
+	return h.allUnits.get(ctx, m.list)
 }
 
 // systemdAnswers is nil when the service manager of the running host can be
 // asked.
-func (h *Host) systemdAnswers(context.Context) error { return errNoSystemd }
+func (h *Host) systemdAnswers(ctx context.Context) error {
+	_, err := h.serviceManager(ctx)
+	return err
+}
+
+func (h *Host) serviceManager(ctx context.Context) (*manager, error) {
+	if !h.Running() {
+		return nil, ErrNotRunning
+	}
+	return h.manager.get(ctx, dialManager)
+}
