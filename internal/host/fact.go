@@ -14,6 +14,7 @@ const factTimeout = 10 * time.Second
 // facts is everything that is read once per run, one struct per file that
 // gathers it.
 type facts struct {
+	identityFacts
 	unitFacts
 	processFacts
 	socketFacts
