@@ -98,7 +98,8 @@ func (r *chronyReader) line(file string, number int, text string, depth int) err
 	return nil
 }
 
-// include reads the files that match a pattern; chronyd wants at least one.
+// include reads the files that match a pattern. chronyd refuses a plain name
+// that does not exist, and goes on when a wildcard matches nothing.
 func (r *chronyReader) include(file string, number int, args []string, depth int) error {
 	if len(args) != 1 {
 		r.config.problem(file, number, "include wants one pattern")
@@ -112,8 +113,8 @@ func (r *chronyReader) include(file string, number int, args []string, depth int
 	if err != nil {
 		return err
 	}
-	if len(names) == 0 {
-		r.config.problem(file, number, "no file matches %s", args[0])
+	if len(names) == 0 && !strings.ContainsAny(pattern, "*?[") {
+		r.config.problem(file, number, "%s does not exist", args[0])
 		return nil
 	}
 	return r.nested(file, number, names, depth)

@@ -56,8 +56,13 @@ type real struct{}
 
 func (real) ReadFile(name string) ([]byte, error)       { return os.ReadFile(name) }
 func (real) ReadDir(name string) ([]fs.DirEntry, error) { return os.ReadDir(name) }
-func (real) Glob(pattern string) ([]string, error)      { return filepath.Glob(pattern) }
 func (real) Readlink(name string) (string, error)       { return os.Readlink(name) }
+
+// Glob is without dotfiles, as glob(3) is.
+func (real) Glob(pattern string) ([]string, error) {
+	found, err := filepath.Glob(pattern)
+	return slices.DeleteFunc(found, func(name string) bool { return strings.HasPrefix(path.Base(name), ".") }), err
+}
 
 func sourceList(sources []Source) []string {
 	var out []string
@@ -97,7 +102,7 @@ func TestSources(t *testing.T) {
 		"chrony: a sourcedir file ends at a line without newline, other directives are skipped": {chrony, tree{
 			"/etc/chrony/chrony.conf": "sourcedir /run/chrony-dhcp\n", "/run/chrony-dhcp/eth0.sources": "server dhcp1 iburst\nrefclock PHC /dev/ptp0\nserver\nserver dhcp2 iburst"},
 			[]string{"/run/chrony-dhcp/eth0.sources:1 server dhcp1"}, 0},
-		"chrony: include wants a match": {chrony, tree{"/etc/chrony/chrony.conf": "include /etc/chrony/none/*.conf\n"}, nil, 1},
+		"chrony: include wants a plain name to exist": {chrony, tree{"/etc/chrony/chrony.conf": "include /etc/chrony/none/*.conf\ninclude /none\n"}, nil, 1},
 		"chrony: a file that includes itself ends": {chrony, tree{"/etc/chrony/chrony.conf": "server a\ninclude /etc/chrony/chrony.conf\n"},
 			slices.Repeat([]string{"/etc/chrony/chrony.conf:1 server a"}, chronyMaxInclude+1), 1},
 		"chrony: reference clocks":         {chrony, tree{"/etc/chrony/chrony.conf": "refclock PHC /dev/ptp0 poll 3\nrefclock SHM\n"}, []string{"/etc/chrony/chrony.conf:1 refclock PHC /dev/ptp0"}, 1},
@@ -255,7 +260,7 @@ func chronyLines(rng *rand.Rand, dir string, includes int) string {
 			"server 192.0.2.1 port 1123", "refclock SHM 0 refid GPS", "driftfile /x", "rtcsync", "server x\r",
 		}
 		if rng.IntN(12) == 0 {
-			lines = []string{"server", "refclock SHM", "include " + dir + "/none*.conf"}
+			lines = []string{"server", "refclock SHM", "include " + dir + "/none*.conf", "include " + dir + "/none"}
 		}
 		if includes > 0 && rng.IntN(3) == 0 {
 			lines = []string{"include " + dir + "/a/*.conf", "confdir " + dir + "/a " + dir + "/b", "confdir " + dir + "/b " + dir + "/a " + dir + "/none",
