@@ -6,12 +6,15 @@ import (
 	"maps"
 	"sync"
 	"time"
+
+	"github.com/hostguard/hostguard/internal/unitfile"
 )
 
 // unitFacts is what is known of systemd's units.
 type unitFacts struct {
 	manager  fact[*manager]
 	allUnits fact[[]Unit]
+	unitTree fact[*unitfile.Tree]
 
 	unitMu sync.Mutex
 	units  map[string]*fact[Unit]
