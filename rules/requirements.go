@@ -2,6 +2,7 @@ package rules
 
 import (
 	"regexp"
+	"slices"
 
 	"github.com/hostguard/hostguard/internal/strictyaml"
 )
@@ -44,4 +45,15 @@ func (s *Set) addRequirements(n strictyaml.Node) strictyaml.Errors {
 		}
 	}
 	return errs
+}
+
+// Answering returns the ids of the rules that answer a row, in order.
+func (s *Set) Answering(id string) []string {
+	answers := []string{}
+	for _, r := range s.Rules {
+		if slices.Contains(r.Source, id) {
+			answers = append(answers, r.ID)
+		}
+	}
+	return answers
 }
