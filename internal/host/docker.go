@@ -11,10 +11,11 @@ type DockerLayout struct {
 	Kind       string   // "package", "snap", "rootless"; empty: no docker found
 	Binaries   []Place  // dockerd, docker, containerd, runc …: only those that exist
 	Sockets    []Place  // docker's and containerd's, links resolved; Exists says whether they are there now
-	Config     []Place  // /etc/docker, daemon.json, /etc/containerd …, with Exists
+	Config     []Place  // /etc/docker ("docker"), "daemon.json", /etc/containerd ("containerd"), "config.toml", /etc/default/docker ("defaults"), with Exists
 	UnitFiles  []Place  // unit files and drop-ins of docker.service, docker.socket, containerd.service; Name is the unit
 	DataRoot   Place    // docker's data, by default /var/lib/docker
 	Containerd []Place  // containerd's root and state folders; Name is "root" or "state"
+	Others     []Place  // further dockers: a snap beside the package, a user's rootless one
 	Conflicts  []string // sentences: daemon.json, flags and the running daemon disagree
 }
 
@@ -32,7 +33,18 @@ type Engine struct {
 	Version    string
 	APIVersion string // the version negotiated
 	DataRoot   string
-	Rootless   bool
+
+	LoggingDriver string // of containers that name none: "json-file"
+	Rootless      bool   // the daemon runs without root's rights
+	UserNS        bool   // containers live in a user namespace (userns-remap): the data root is a folder below the configured one
+}
+
+// Volume is one of docker's volumes.
+type Volume struct {
+	Name   string
+	Driver string
+	Path   string // as the daemon says: <data root>/volumes/<name>/_data
+	Device string // the folder that the local driver binds there; empty: none
 }
 
 // Container is one of docker's containers, running or not.
@@ -67,8 +79,11 @@ type ContainerMount struct {
 
 type dockerFacts struct {
 	dockerLayout     fact[DockerLayout]
+	dockerConf       fact[dockerConf]
+	dockerConn       fact[dockerAPI]
 	dockerEngine     fact[Engine]
 	dockerContainers fact[[]Container]
+	dockerVolumes    fact[[]Volume]
 }
 
 // DockerLayout returns where docker's parts lie. A host without docker yields
@@ -79,15 +94,37 @@ func (h *Host) DockerLayout(ctx context.Context) (DockerLayout, error) {
 
 // Engine returns what the docker daemon says about itself.
 func (h *Host) Engine(ctx context.Context) (Engine, error) {
-	return h.dockerEngine.get(ctx, h.askEngine)
+	return h.dockerEngine.get(ctx, func(ctx context.Context) (Engine, error) {
+		return askDocker(ctx, h, dockerAPI.engine)
+	})
 }
 
 // Containers returns all containers, stopped ones included, sorted by name.
 func (h *Host) Containers(ctx context.Context) ([]Container, error) {
-	return h.dockerContainers.get(ctx, h.listContainers)
+	return h.dockerContainers.get(ctx, func(ctx context.Context) ([]Container, error) {
+		return askDocker(ctx, h, dockerAPI.list)
+	})
 }
 
+// Volumes returns all of docker's volumes, sorted by name.
+func (h *Host) Volumes(ctx context.Context) ([]Volume, error) {
+	return h.dockerVolumes.get(ctx, func(ctx context.Context) ([]Volume, error) {
+		return askDocker(ctx, h, dockerAPI.volumes)
+	})
+}
+
+// dockerAnswers is nil when the docker daemon of the running host answers.
 func (h *Host) dockerAnswers(ctx context.Context) error {
-	_, err := h.Engine(ctx)
+	_, err := askDocker(ctx, h, func(dockerAPI, context.Context) (struct{}, error) { return struct{}{}, nil })
 	return err
+}
+
+// askDocker asks the one connection that a run has.
+func askDocker[T any](ctx context.Context, h *Host, ask func(dockerAPI, context.Context) (T, error)) (T, error) {
+	var zero T
+	api, err := h.dockerConn.get(ctx, h.connectDocker)
+	if err != nil {
+		return zero, err
+	}
+	return ask(api, ctx)
 }

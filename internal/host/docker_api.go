@@ -3,12 +3,325 @@ package host
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/netip"
+	"path"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/system"
+	"github.com/docker/docker/api/types/volume"
+	"github.com/docker/docker/client"
+	"golang.org/x/sys/unix"
 )
 
-func (h *Host) askEngine(context.Context) (Engine, error) {
-	return Engine{}, errors.New("cannot ask docker yet")
+// Bounds of what the daemon may answer. Two hundred containers with their
+// networks and mounts are about half a megabyte and eight thousand values.
+const (
+	maxDockerAnswer  = 8 << 20 // bytes of one answer
+	maxDockerValues  = 100_000 // JSON objects and arrays in one answer: "[{},{},…" grows a hundredfold when decoded
+	maxDockerHeader  = 64 << 10
+	maxDockerMessage = 300 // bytes of an error's text
+	dockerTimeout    = 5 * time.Second
+)
+
+// dockerAPI is a connection to one docker daemon whose socket belongs to root.
+type dockerAPI struct {
+	*client.Client
+	socket string
 }
 
-func (h *Host) listContainers(context.Context) ([]Container, error) {
-	return nil, errors.New("cannot ask docker yet")
+// dialDocker connects to the daemon at a unix socket of the host and agrees on
+// an API version with it. Both the socket and the process that listens on it
+// must be root's: anybody can run a docker of his own.
+func (h *Host) dialDocker(ctx context.Context, socket string) (dockerAPI, error) {
+	if !h.Running() {
+		return dockerAPI{}, ErrNotRunning
+	}
+	ctx, cancel := withDockerTimeout(ctx)
+	defer cancel()
+	conn, err := h.dialRootSocket(ctx, socket)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ECONNREFUSED) {
+			err = errDockerDown{err}
+		}
+		return dockerAPI{}, fmt.Errorf("cannot use docker's socket %s: %w", socket, err)
+	}
+	first := make(chan net.Conn, 1) // the client dials through DialContext, and begins with this one
+	first <- conn
+	transport := &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			select {
+			case conn := <-first:
+				return conn, nil
+			default:
+				return h.dialRootSocket(ctx, socket)
+			}
+		},
+		DisableCompression:     true, // a compressed answer could be a bomb
+		MaxResponseHeaderBytes: maxDockerHeader,
+		MaxIdleConns:           4,
+		MaxIdleConnsPerHost:    4,
+		IdleConnTimeout:        dockerTimeout,
+	}
+	c, err := client.NewClientWithOpts(
+		client.WithHost("unix://"+socket), // for messages: the transport dials by itself
+		client.WithHTTPClient(&http.Client{
+			Transport:     boundedTransport{transport},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		}),
+		client.WithScheme("http"),
+		client.WithAPIVersionNegotiation(),
+	)
+	if err != nil {
+		return dockerAPI{}, dockerError(socket, err)
+	}
+	ping, err := c.Ping(ctx)
+	if err != nil {
+		return dockerAPI{}, dockerError(socket, err)
+	}
+	if ping.APIVersion == "" {
+		return dockerAPI{}, dockerError(socket, errors.New("it does not answer as docker does (no Api-Version)"))
+	}
+	c.NegotiateAPIVersionPing(ping)
+	return dockerAPI{c, socket}, nil
+}
+
+// ErrDockerDown marks that nothing listens where docker should.
+var ErrDockerDown = errors.New("docker is not running")
+
+// errDockerDown says why docker is taken to be down.
+type errDockerDown struct{ error }
+
+func (e errDockerDown) Is(target error) bool { return target == ErrDockerDown }
+func (e errDockerDown) Unwrap() error        { return e.error }
+
+// dialRootSocket connects to a unix socket that root owns and on which a
+// process of root listens, as the kernel says (SO_PEERCRED, unix(7)).
+func (h *Host) dialRootSocket(ctx context.Context, name string) (net.Conn, error) {
+	info, err := h.Stat(name)
+	if err != nil {
+		return nil, withoutPath(err)
+	}
+	if info.Mode().Type() != fs.ModeSocket {
+		return nil, fmt.Errorf("it is not a socket (%v)", info.Mode())
+	}
+	if uid := info.Sys().(*syscall.Stat_t).Uid; uid != 0 {
+		return nil, fmt.Errorf("it belongs to uid %d, so it is somebody else's docker", uid)
+	}
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", name)
+	if err != nil {
+		var op *net.OpError
+		if errors.As(err, &op) {
+			err = op.Err // without the address, which the caller names
+		}
+		return nil, err
+	}
+	cred, err := peerCred(conn.(*net.UnixConn))
+	if err == nil && cred.Uid != 0 {
+		err = fmt.Errorf("a process of uid %d listens there, so it is somebody else's docker", cred.Uid)
+	}
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+func peerCred(conn *net.UnixConn) (cred *unix.Ucred, err error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	controlErr := raw.Control(func(fd uintptr) {
+		cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	})
+	return cred, errors.Join(controlErr, err)
+}
+
+// engine asks what the daemon is. It costs the daemon a few milliseconds.
+func (d dockerAPI) engine(ctx context.Context) (Engine, error) {
+	ctx, cancel := withDockerTimeout(ctx)
+	defer cancel()
+	var info system.Info
+	info, err := d.Info(ctx)
+	if err != nil {
+		return Engine{}, dockerError(d.socket, err)
+	}
+	if info.ServerVersion == "" || !path.IsAbs(info.DockerRootDir) {
+		return Engine{}, dockerError(d.socket, errors.New("it says neither its version nor where its data lie"))
+	}
+	return Engine{
+		Socket:        d.socket,
+		Version:       info.ServerVersion,
+		APIVersion:    d.ClientVersion(),
+		DataRoot:      path.Clean(info.DockerRootDir),
+		LoggingDriver: info.LoggingDriver,
+		Rootless:      slices.ContainsFunc(info.SecurityOptions, func(o string) bool { return strings.HasPrefix(o, "name=rootless") }),
+		UserNS:        slices.ContainsFunc(info.SecurityOptions, func(o string) bool { return strings.HasPrefix(o, "name=userns") }),
+	}, nil
+}
+
+// list asks for all containers, stopped ones included, sorted by name.
+func (d dockerAPI) list(ctx context.Context) ([]Container, error) {
+	ctx, cancel := withDockerTimeout(ctx)
+	defer cancel()
+	summaries, err := d.ContainerList(ctx, container.ListOptions{All: true})
+	if err != nil {
+		return nil, dockerError(d.socket, err)
+	}
+	containers := make([]Container, len(summaries))
+	for i, s := range summaries {
+		if containers[i], err = containerFrom(s); err != nil {
+			return nil, dockerError(d.socket, err)
+		}
+	}
+	slices.SortStableFunc(containers, func(a, b Container) int { return strings.Compare(a.Name, b.Name) })
+	return containers, nil
+}
+
+func containerFrom(s container.Summary) (Container, error) {
+	if s.ID == "" {
+		return Container{}, errors.New("it lists a container that has no id")
+	}
+	c := Container{
+		ID:          s.ID,
+		Name:        s.ID,
+		Image:       s.Image,
+		State:       s.State,
+		Created:     time.Unix(s.Created, 0),
+		Labels:      s.Labels,
+		NetworkMode: s.HostConfig.NetworkMode,
+	}
+	for _, name := range s.Names {
+		// Old links add names with a second slash: /other/alias.
+		if name = strings.TrimPrefix(name, "/"); !strings.Contains(name, "/") {
+			c.Name = name
+			break
+		}
+	}
+	for _, p := range s.Ports {
+		port := ContainerPort{HostPort: p.PublicPort, ContainerPort: p.PrivatePort, Protocol: p.Type}
+		if p.PublicPort != 0 {
+			ip, err := netip.ParseAddr(p.IP)
+			if err != nil && p.IP != "" {
+				return Container{}, fmt.Errorf("it publishes a port of container %.64q on %.64q, which is no address", c.Name, p.IP)
+			}
+			if p.IP == "" {
+				ip = netip.IPv4Unspecified()
+			}
+			port.HostIP = ip
+		}
+		c.Ports = append(c.Ports, port)
+	}
+	for _, m := range s.Mounts {
+		c.Mounts = append(c.Mounts, ContainerMount{
+			Type: string(m.Type), Name: m.Name, Source: m.Source, Destination: m.Destination, ReadWrite: m.RW,
+		})
+	}
+	return c, nil
+}
+
+// volumes asks for all volumes, sorted by name.
+func (d dockerAPI) volumes(ctx context.Context) ([]Volume, error) {
+	ctx, cancel := withDockerTimeout(ctx)
+	defer cancel()
+	answer, err := d.VolumeList(ctx, volume.ListOptions{})
+	if err != nil {
+		return nil, dockerError(d.socket, err)
+	}
+	var volumes []Volume
+	for _, v := range answer.Volumes {
+		if v == nil || v.Name == "" {
+			return nil, dockerError(d.socket, errors.New("it lists a volume that has no name"))
+		}
+		volumes = append(volumes, Volume{Name: v.Name, Driver: v.Driver, Path: v.Mountpoint, Device: boundDevice(v.Driver, v.Options)})
+	}
+	slices.SortFunc(volumes, func(a, b Volume) int { return strings.Compare(a.Name, b.Name) })
+	return volumes, nil
+}
+
+// boundDevice returns the folder that docker's local driver binds into a
+// volume (options type=none, o=bind, device=FOLDER), else "".
+func boundDevice(driver string, options map[string]string) string {
+	if driver != "" && driver != "local" {
+		return ""
+	}
+	for o := range strings.SplitSeq(options["o"], ",") {
+		if (o == "bind" || o == "rbind") && path.IsAbs(options["device"]) {
+			return path.Clean(options["device"])
+		}
+	}
+	return ""
+}
+
+func withDockerTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, dockerTimeout, fmt.Errorf("no answer within %v", dockerTimeout))
+}
+
+// boundedTransport hands out bodies that end in an error where they are
+// larger than any docker's answer should be.
+type boundedTransport struct{ http.RoundTripper }
+
+func (t boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := t.RoundTripper.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = &boundedBody{ReadCloser: resp.Body, bytes: maxDockerAnswer, values: maxDockerValues}
+	return resp, nil
+}
+
+// boundedBody counts bytes and, without regard to strings, the brackets that
+// open JSON values.
+type boundedBody struct {
+	io.ReadCloser
+	bytes, values int // that may still come
+}
+
+func (b *boundedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.bytes -= n
+	for _, c := range p[:n] {
+		if c == '{' || c == '[' {
+			b.values--
+		}
+	}
+	if b.bytes < 0 || b.values < 0 {
+		return 0, fmt.Errorf("%w: the answer is over %d bytes or %d values", ErrTooLarge, maxDockerAnswer, maxDockerValues)
+	}
+	return n, err
+}
+
+// dockerError names the socket and cuts what the daemon said to a bearable
+// length.
+func dockerError(socket string, err error) error {
+	switch {
+	case errors.Is(err, ErrTooLarge):
+		return fmt.Errorf("cannot ask docker at %s: %w", socket, ErrTooLarge)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("cannot ask docker at %s: no answer within %v", socket, dockerTimeout)
+	}
+	text := err.Error()
+	if len(text) > maxDockerMessage {
+		text = text[:maxDockerMessage] + "…"
+	}
+	return fmt.Errorf("cannot ask docker at %s: %s", socket, text)
+}
+
+// withoutPath is err without the path that the caller names anyway.
+func withoutPath(err error) error {
+	var inner *fs.PathError
+	if errors.As(err, &inner) {
+		return inner.Err
+	}
+	return err
 }
