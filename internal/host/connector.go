@@ -12,13 +12,18 @@ type Connector struct {
 	BindMounts   []string         // host paths that its containers mount, absolute, sorted
 	Volumes      []VolumeRef      // named volumes that its containers mount, sorted by name
 	Services     []ComposeService // as the compose files declare them, sorted by name
+
+	// ComposeErr is why the compose files could not be understood; then the
+	// mounts are those of the containers that there are, and Services is
+	// empty. It is nil without containers: then all of it is an error.
+	ComposeErr error
 }
 
 // VolumeRef is a named docker volume that a connector mounts.
 type VolumeRef struct {
 	Name     string // as the engine knows it: "trueconnector_ecc_provider_data"
 	External bool   // declared external: compose does not create it
-	Path     string // where its data lie; empty when that cannot be told
+	Path     string // where its data lie or, before it is made, will lie; empty when that cannot be told
 }
 
 // ComposeService is one service of a compose project with its limits.
@@ -28,8 +33,12 @@ type ComposeService struct {
 	File  string // compose file and line that declare it
 	Line  int
 
+	Replicas string   // how many containers; empty: one
+	Profiles []string // started only when one of them is asked for; empty: always
+
 	CPUs       string // deploy.resources.limits.cpus or cpus; empty: no limit
 	Memory     string // deploy.resources.limits.memory or mem_limit; empty: no limit
+	LogDriver  string // logging.driver; empty: the daemon's
 	LogMaxSize string // logging.options.max-size; empty: no limit
 }
 
@@ -39,7 +48,9 @@ type connectorFacts struct {
 
 // Connectors returns the connector deployments: the folders that the operator
 // named, else those that the labels of docker's containers lead to. None found
-// is an empty list and no error; a named folder that cannot be read is an error.
+// is an empty list and no error: a check that needs one answers
+// ErrNoConnector. A folder that cannot be read is an error, and so is not
+// knowing any while docker cannot be asked.
 func (h *Host) Connectors(ctx context.Context) ([]Connector, error) {
 	return h.connectors.get(ctx, h.findConnectors)
 }
