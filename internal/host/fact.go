@@ -25,6 +25,7 @@ type facts struct {
 	auditFacts
 	dockerFacts
 	connectorFacts
+	hardwareFacts
 }
 
 // A fact is gathered by the first caller of get and shared by all. It is
