@@ -28,6 +28,7 @@ type sources struct {
 	Config  string // --config
 	Rules   string // --rules, besides rulesFolder
 	Profile string // --profile, before the configuration's
+	Tree    bool   // a file tree is looked at: this host's own configuration does not speak for it
 }
 
 // audit is what is settled before a run: which rules decide, with which
@@ -61,8 +62,11 @@ func load(src sources) (*audit, error) {
 	var errs strictyaml.Errors
 	set, err := loadRules(src.Rules)
 	errs.Add(strictyaml.Node{}, err)
-	cfg, err := config.Load(src.Config)
-	errs.Add(strictyaml.Node{}, err)
+	cfg := &config.Config{}
+	if src.Config != "" || !src.Tree {
+		cfg, err = config.Load(src.Config)
+		errs.Add(strictyaml.Node{}, err)
+	}
 	if len(errs) > 0 {
 		return nil, errs
 	}
