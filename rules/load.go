@@ -43,9 +43,11 @@ func (s *Set) Profile(name string) *Profile {
 // Embedded returns the rules and profiles that hostguard is built with. The
 // error, strictyaml.Errors, lists everything that is wrong with them; file
 // names are paths of the source tree.
-func Embedded() (*Set, error) { return load(embedded) }
+func Embedded() (*Set, error) { return Load(embedded) }
 
-func load(files fs.FS) (*Set, error) {
+// Load reads a tree of rules: requirements.yaml, profiles/*.yaml and rules in
+// every other folder. The error is strictyaml.Errors.
+func Load(files fs.FS) (*Set, error) {
 	s := &Set{rows: map[string]*Requirement{}}
 	var errs strictyaml.Errors
 	read := func(name string) strictyaml.Node {

@@ -82,7 +82,7 @@ func TestStrictProfiles(t *testing.T) {
 }
 
 func loadFiles(rule, profile string) error {
-	_, err := load(fstest.MapFS{
+	_, err := Load(fstest.MapFS{
 		"requirements.yaml": {Data: []byte(goodRequirements)},
 		"f/r.yaml":          {Data: []byte(rule)},
 		"profiles/p.yaml":   {Data: []byte(profile)},
@@ -103,7 +103,7 @@ func compare(t *testing.T, want string, err error) {
 
 func goodSet(t *testing.T, rule string) *Set {
 	t.Helper()
-	s, err := load(fstest.MapFS{
+	s, err := Load(fstest.MapFS{
 		"requirements.yaml": {Data: []byte(goodRequirements)},
 		"f/r.yaml":          {Data: []byte(rule)},
 		"profiles/p.yaml":   {Data: []byte(goodProfile)},
@@ -172,7 +172,7 @@ func FuzzAdd(f *testing.F) {
 	f.Add([]byte(strings.Replace(goodRule, "CLK-001", "ACME-001", 1)))
 	f.Add([]byte("- {}\n- {id: A}\n- []\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		s, err := load(fstest.MapFS{"requirements.yaml": {Data: []byte(goodRequirements)}, "profiles/p.yaml": {Data: []byte("name: p\ntitle: P\nrules: []\n")}})
+		s, err := Load(fstest.MapFS{"requirements.yaml": {Data: []byte(goodRequirements)}, "profiles/p.yaml": {Data: []byte("name: p\ntitle: P\nrules: []\n")}})
 		if err != nil {
 			t.Fatal(err)
 		}
