@@ -9,6 +9,7 @@ package reports
 import (
 	"cmp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hostguard/hostguard/checks"
@@ -153,13 +154,13 @@ func New(in Input) *Report {
 			Started:    in.Started.UTC().Truncate(time.Millisecond),
 			DurationMS: milliseconds(in.Duration),
 			EUID:       in.EUID,
-			Only:       texts(in.Only),
-			Skip:       texts(in.Skip),
+			Only:       each(in.Only, text),
+			Skip:       each(in.Skip, text),
 		},
 		Profile: Profile{
-			Name:   printable.Text(in.Profile.Name),
-			Title:  printable.Text(in.Profile.Title),
-			Digest: printable.Text(in.Profile.Digest),
+			Name:   line(in.Profile.Name),
+			Title:  line(in.Profile.Title),
+			Digest: line(in.Profile.Digest),
 		},
 		Findings: make([]Finding, len(in.Outcomes)),
 	}
@@ -184,13 +185,13 @@ func New(in Input) *Report {
 func newFinding(o Outcome) Finding {
 	f := Finding{
 		Rule:        o.Rule.ID,
-		Title:       printable.Text(o.Rule.Title),
+		Title:       line(o.Rule.Title),
 		Severity:    o.Rule.Severity,
 		Level:       cmp.Or(o.Level, rules.Required),
 		Status:      o.Finding.Status,
-		Check:       o.Rule.Check,
-		Source:      append([]string{}, o.Rule.Source...),
-		Tags:        append([]string{}, o.Rule.Tags...),
+		Check:       line(o.Rule.Check),
+		Source:      each(o.Rule.Source, line),
+		Tags:        each(o.Rule.Tags, line),
 		Reason:      text(o.Finding.Reason),
 		Evidence:    evidence(o.Finding.Evidence),
 		References:  make([]rules.Reference, len(o.Rule.References)),
@@ -198,13 +199,13 @@ func newFinding(o Outcome) Finding {
 		DurationMS:  milliseconds(o.Finding.Duration),
 	}
 	for i, ref := range o.Rule.References {
-		f.References[i] = rules.Reference{Framework: printable.Text(ref.Framework), ID: printable.Text(ref.ID)}
+		f.References[i] = rules.Reference{Framework: line(ref.Framework), ID: line(ref.ID)}
 	}
 	// Unknown never passes, whatever the runner handed over.
 	switch err := o.Finding.Err; {
-	case err != nil:
+	case err != nil && err.Error() != "":
 		f.Status, f.Error = checks.Error, text(err.Error())
-	case f.Status < checks.Pass || f.Status >= checks.Error:
+	case err != nil, f.Status < checks.Pass, f.Status >= checks.Error:
 		f.Status, f.Error = checks.Error, "the look ended without a verdict and without saying why: report this as a defect"
 	}
 	f.Fingerprint = fingerprint(f.Rule, f.Status, o.Finding.Evidence)
@@ -218,7 +219,7 @@ func evidence(seen []checks.Evidence) []checks.Evidence {
 		if i == maxEvidence {
 			return append(kept, checks.Evidence{Source: "hostguard", Key: "evidence left out of the report", Got: strconv.Itoa(len(seen) - i)})
 		}
-		kept = append(kept, checks.Evidence{Source: text(e.Source), Line: e.Line, Key: text(e.Key), Want: text(e.Want), Got: text(e.Got)})
+		kept = append(kept, checks.Evidence{Source: text(e.Source), Line: max(0, e.Line), Key: text(e.Key), Want: text(e.Want), Got: text(e.Got)})
 	}
 	return kept
 }
@@ -226,10 +227,13 @@ func evidence(seen []checks.Evidence) []checks.Evidence {
 // text makes a string of the host fit for the report.
 func text(s string) string { return printable.Clip(s, maxText) }
 
-func texts(list []string) []string {
+// line makes the words of a rule fit for the report, on one line.
+func line(s string) string { return printable.Text(strings.ReplaceAll(s, "\n", " ")) }
+
+func each(list []string, fit func(string) string) []string {
 	out := make([]string, len(list))
 	for i, s := range list {
-		out[i] = text(s)
+		out[i] = fit(s)
 	}
 	return out
 }

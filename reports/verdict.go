@@ -128,7 +128,7 @@ func (r *Report) decide(failOn rules.Severity) {
 	if r.Verdict == Ready {
 		reasons = append(reasons, fmt.Sprintf("all %d required rules hold", required.Pass))
 		if n := required.NotApplicable; n > 0 {
-			reasons[0] = fmt.Sprintf("%d required %s, %d do not apply", required.Pass, verb(required.Pass, "rule holds", "rules hold"), n)
+			reasons[0] = fmt.Sprintf("%d required %s, %d %s not apply", required.Pass, verb(required.Pass, "rule holds", "rules hold"), n, verb(n, "does", "do"))
 		}
 	}
 	r.Why = strings.Join(reasons, "; ")
@@ -173,27 +173,29 @@ func (f *Finding) trips(failOn rules.Severity) bool {
 }
 
 // ranked is the findings in the order in which a person should read them:
-// required before advice, failed before unknown before the rest, severe ones
-// first, then as in the profile.
+// required before advice, failed before unknown, severe ones first; then the
+// rest, as in the profile.
 func (r *Report) ranked() []*Finding {
 	list := make([]*Finding, len(r.Findings))
 	for i := range r.Findings {
 		list[i] = &r.Findings[i]
 	}
-	slices.SortStableFunc(list, func(a, b *Finding) int {
-		if a.Level != b.Level {
-			return int(b.Level) - int(a.Level)
-		}
-		if a.Status != b.Status {
-			return statusRank(a.Status) - statusRank(b.Status)
-		}
-		return int(b.Severity) - int(a.Severity)
-	})
+	slices.SortStableFunc(list, func(a, b *Finding) int { return a.rank() - b.rank() })
 	return list
 }
 
-func statusRank(s checks.Status) int {
-	return slices.Index([]checks.Status{checks.Fail, checks.Error, checks.NotApplicable, checks.Skipped, checks.Pass}, s)
+func (f *Finding) rank() int {
+	rank := int(rules.Critical - f.Severity) // below 10
+	if f.Level == rules.Advice {
+		rank += 20
+	}
+	switch f.Status {
+	case checks.Fail:
+		return rank
+	case checks.Error:
+		return rank + 10
+	}
+	return 40
 }
 
 // warnings says what limits the report as a whole.
