@@ -8,23 +8,33 @@ import (
 
 // DockerLayout says where docker's parts lie on this host, running or not.
 type DockerLayout struct {
-	Kind       string   // "package", "snap", "rootless"; empty: no docker found
-	Binaries   []Place  // dockerd, docker, containerd, runc …: only those that exist
-	Sockets    []Place  // docker's and containerd's, links resolved; Exists says whether they are there now
-	Config     []Place  // /etc/docker ("docker"), "daemon.json", /etc/containerd ("containerd"), "config.toml", /etc/default/docker ("defaults"), with Exists
-	UnitFiles  []Place  // unit files and drop-ins of docker.service, docker.socket, containerd.service; Name is the unit
-	DataRoot   Place    // docker's data, by default /var/lib/docker
-	Containerd []Place  // containerd's root and state folders; Name is "root" or "state"
-	Others     []Place  // further dockers: a snap beside the package, a user's rootless one
-	Conflicts  []string // sentences: daemon.json, flags and the running daemon disagree
+	Kind       string  // "package", "snap", "rootless"; empty: no docker found
+	Binaries   []Place // dockerd, docker, containerd, runc …: only those that exist
+	Sockets    []Place // docker's and containerd's, links resolved; Exists says whether they are there now
+	Config     []Place // /etc/docker ("docker"), "daemon.json", /etc/containerd ("containerd"), "config.toml", /etc/default/docker ("defaults"), with Exists
+	UnitFiles  []Place // unit files and drop-ins of docker.service, docker.socket, containerd.service; Name is the unit
+	DataRoot   Place   // docker's data, by default /var/lib/docker
+	Containerd []Place // containerd's root and state folders; Name is "root" or "state"
+	Others     []Place // further dockers: a snap beside the package, a user's rootless one
+	Conflicts  []Conflict
+}
+
+// Conflict is a place where docker's configuration contradicts itself or the
+// running daemon, or cannot be followed.
+type Conflict struct {
+	Source    string // file, or "the daemon"
+	Line      int
+	Key       string // the option: "data-root"
+	Want, Got string
+	Reason    string // one sentence
 }
 
 // Place is one path of a layout and how it is known.
 type Place struct {
 	Name   string // "dockerd", "docker.sock", "docker.service" …
-	Path   string // absolute, as the host sees it
+	Path   string // absolute, as the host sees it, without links where it exists
 	Exists bool
-	Source string // "default", "/etc/docker/daemon.json", "the daemon" …
+	Source string // "default", "/etc/docker/daemon.json:3", "the daemon" …
 }
 
 // Engine is what the docker daemon says about itself.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"os"
 	"path"
 	"regexp"
 	"slices"
@@ -54,7 +55,7 @@ type dockerConf struct {
 	config    Place // daemon.json
 	options   dockerconf.Options
 	sockets   []string // unix sockets that the daemon listens on, the first is asked
-	conflicts []string
+	conflicts []Conflict
 	err       error // why options and sockets cannot be told
 }
 
@@ -195,8 +196,12 @@ func (h *Host) readDockerOptions(c *dockerConf, files map[string][]dockerconf.Un
 	var both []string
 	c.options, both = dockerconf.Merge(file, flags)
 	for _, name := range both {
-		c.conflicts = append(c.conflicts, fmt.Sprintf("%s is set at %s:%d and again by a flag at %s:%d: dockerd does not start with both",
-			name, file[name].Source, file[name].Line, flags[name].Source, flags[name].Line))
+		c.conflicts = append(c.conflicts, Conflict{
+			Source: file[name].Source, Line: file[name].Line, Key: name,
+			Want:   "set in one place",
+			Got:    fmt.Sprintf("set here and by a flag at %s:%d", flags[name].Source, flags[name].Line),
+			Reason: "An option is set both in daemon.json and by a flag: dockerd does not start with both.",
+		})
 	}
 	c.sockets = dockerSockets(c.options, dockerconf.ListenStreams(files["docker.socket"]))
 	return nil
@@ -236,6 +241,10 @@ func dockerSockets(options dockerconf.Options, activated []string) []string {
 func (h *Host) dockerConfig(ctx context.Context) (dockerConf, error) {
 	return h.dockerConf.get(ctx, h.readDockerConf)
 }
+
+// DockerHost is the DOCKER_HOST of hostguard's own environment. The docker
+// command follows it; hostguard does not, since it need not be this host's.
+func (h *Host) DockerHost() string { return os.Getenv("DOCKER_HOST") }
 
 // connectDocker connects to the daemon where the host's configuration says
 // that it listens; DOCKER_HOST is for the docker command, and is not followed.
@@ -284,15 +293,22 @@ func (h *Host) findDockerLayout(ctx context.Context) (DockerLayout, error) {
 		if running == "" {
 			return DockerLayout{}, c.err
 		}
-		l.Conflicts = append(l.Conflicts, c.err.Error())
+		l.Conflicts = append(l.Conflicts, Conflict{
+			Source: "docker's configuration", Want: "readable as dockerd reads it", Got: c.err.Error(),
+			Reason: "The daemon runs, and its configuration cannot be followed: it may not start again.",
+		})
 		configured = Place{Path: running, Source: "the daemon"}
 	}
 	if l.DataRoot, err = h.place("data root", configured); err != nil {
 		return DockerLayout{}, err
 	}
 	if running != "" && running != l.DataRoot.Path {
-		l.Conflicts = append(l.Conflicts, fmt.Sprintf("the running daemon keeps its data in %s, and its configuration (%s) says %s: they change places at its next start",
-			running, l.DataRoot.Source, l.DataRoot.Path))
+		l.Conflicts = append(l.Conflicts, Conflict{
+			Source: "the daemon", Key: "data-root",
+			Want:   fmt.Sprintf("%s (%s)", l.DataRoot.Path, l.DataRoot.Source),
+			Got:    running,
+			Reason: "The running daemon keeps its data elsewhere than its configuration says: they change places at its next start.",
+		})
 	}
 	if running != "" {
 		l.DataRoot = Place{Name: "data root", Path: running, Exists: true, Source: "the daemon"}
@@ -373,7 +389,12 @@ func (h *Host) containerdPlaces(l *DockerLayout, c dockerConf) ([3]Place, error)
 		}
 	}
 	if _, line := dockerconf.TopLevelTOML(data, "imports"); line > 0 {
-		l.Conflicts = append(l.Conflicts, fmt.Sprintf("%s:%d imports further files, which are not read: containerd's root and state may be elsewhere", containerdConfig, line))
+		l.Conflicts = append(l.Conflicts, Conflict{
+			Source: containerdConfig, Line: line, Key: "imports",
+			Want:   "all of containerd's configuration in one file",
+			Got:    "further files",
+			Reason: "containerd imports configuration that is not read: its root and state may lie elsewhere.",
+		})
 	}
 	return places, nil
 }
@@ -483,4 +504,34 @@ func (h *Host) unitPlaces(ctx context.Context, kind, name string) ([]Place, erro
 		places = append(places, Place{Name: name, Path: dropIns[base], Exists: true, Source: "search path"})
 	}
 	return places, nil
+}
+
+// DockerLogs is what the daemon does with the logs of containers that do not
+// say themselves.
+type DockerLogs struct {
+	Driver  string // "json-file" unless configured
+	MaxSize string // of log-opts; empty: no limit
+	Source  string // where MaxSize is set
+}
+
+// DockerLogs returns the daemon's configured default for logs.
+func (h *Host) DockerLogs(ctx context.Context) (DockerLogs, error) {
+	c, err := h.dockerConfig(ctx)
+	if err == nil {
+		err = c.err
+	}
+	if err != nil {
+		return DockerLogs{}, err
+	}
+	logs := DockerLogs{Driver: "json-file"}
+	if o, ok := c.options["log-driver"]; ok {
+		logs.Driver = o.Last()
+	}
+	opts := c.options["log-opts"]
+	for _, o := range opts.Values {
+		if size, ok := strings.CutPrefix(o, "max-size="); ok {
+			logs.MaxSize, logs.Source = size, fmt.Sprintf("%s:%d", opts.Source, opts.Line)
+		}
+	}
+	return logs, nil
 }
