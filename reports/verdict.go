@@ -126,10 +126,11 @@ func (r *Report) decide(failOn rules.Severity) {
 		reasons = append(reasons, "no required rule was seen to hold")
 	}
 	if r.Verdict == Ready {
-		reasons = append(reasons, fmt.Sprintf("all %d required rules hold", required.Pass))
+		reason := fmt.Sprintf("%d required %s", required.Pass, verb(required.Pass, "rule holds", "rules hold"))
 		if n := required.NotApplicable; n > 0 {
-			reasons[0] = fmt.Sprintf("%d required %s, %d %s not apply", required.Pass, verb(required.Pass, "rule holds", "rules hold"), n, verb(n, "does", "do"))
+			reason += fmt.Sprintf(", %d %s not apply", n, verb(n, "does", "do"))
 		}
+		reasons = append(reasons, reason)
 	}
 	r.Why = strings.Join(reasons, "; ")
 
