@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding"
 	"fmt"
 	"io"
 	"maps"
@@ -188,46 +187,28 @@ func (p *page) params(b bound) {
 }
 
 // formatValue writes a parameter as it would be written in YAML, on one line.
-func formatValue(v reflect.Value) string {
-	if m, ok := v.Interface().(encoding.TextMarshaler); ok && !(v.Kind() == reflect.Pointer && v.IsNil()) {
-		text, err := m.MarshalText()
-		if err != nil {
-			return err.Error()
-		}
-		return string(text)
-	}
-	switch v.Kind() {
-	case reflect.Pointer:
-		if v.IsNil() {
-			return "none"
-		}
-		return formatValue(v.Elem())
-	case reflect.Slice:
-		items := make([]string, v.Len())
-		for i := range items {
-			items[i] = formatValue(v.Index(i))
+func formatValue(v reflect.Value) string { return flow(strictyaml.Plain(v.Interface())) }
+
+func flow(plain any) string {
+	switch v := plain.(type) {
+	case nil:
+		return "none"
+	case string:
+		return yamlWord(v)
+	case []any:
+		items := make([]string, len(v))
+		for i, item := range v {
+			items[i] = flow(item)
 		}
 		return "[" + strings.Join(items, ", ") + "]"
-	case reflect.Map:
-		items := make([]string, 0, v.Len())
-		for k, e := range v.Seq2() {
-			items = append(items, formatValue(k)+": "+formatValue(e))
-		}
-		slices.Sort(items)
-		return "{" + strings.Join(items, ", ") + "}"
-	case reflect.Struct:
+	case map[string]any:
 		var items []string
-		for _, f := range strictyaml.FieldsOf(v.Type()) {
-			items = append(items, f.Name+": "+formatValue(v.FieldByIndex(f.Index)))
+		for _, k := range slices.Sorted(maps.Keys(v)) {
+			items = append(items, yamlWord(k)+": "+flow(v[k]))
 		}
 		return "{" + strings.Join(items, ", ") + "}"
-	case reflect.String:
-		if s := v.String(); s != "" {
-			return s
-		}
-		return `""`
 	}
-	return fmt.Sprint(v)
+	return fmt.Sprint(plain)
 }
 
 func (p *page) check(a *audit, c *checks.Check) {

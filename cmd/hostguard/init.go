@@ -226,7 +226,9 @@ func yamlList(values []string) string {
 	return "[" + strings.Join(quoted, ", ") + "]"
 }
 
-var plainWord = regexp.MustCompile(`^[a-zA-Z/][a-zA-Z0-9/_.-]*$`)
+// plainWord is what YAML reads as text without quotes: a name or path, a port,
+// a time span, a share, an amount of storage.
+var plainWord = regexp.MustCompile(`^([a-zA-Z/][a-zA-Z0-9/_.@*+-]*|[0-9]+/(tcp|udp)|([0-9.]+(ns|us|ms|s|m|h|d|w))+|[0-9.]+(%|B|[KMGT]iB))$`)
 
 // yamlWord writes a string as YAML, in quotes unless it can only be text.
 func yamlWord(s string) string {
