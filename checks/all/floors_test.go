@@ -74,7 +74,7 @@ func local(importPath string) string {
 // A pattern is path.Match's; "x/..." stands for x and everything below it.
 var floors = []struct {
 	from, to string
-	except   []string // of to
+	except   []string // of from
 	because  string
 }{
 	{"checks/...", "remediate/...", nil, "an audit must not be able to write"},
@@ -94,7 +94,7 @@ var floors = []struct {
 	{"internal/...", "reports", nil, "imports go downwards"},
 	{"internal/...", "rules", nil, "imports go downwards"},
 	{"internal/host", "internal/atomicfile", nil, "the facade has no way to write"},
-	{"internal/[^h]*", "internal/host", []string{"internal/lab"}, "parsers know formats, not hosts"},
+	{"internal/*", "internal/host", []string{"internal/lab"}, "parsers know formats, not hosts"},
 	{"reports", "checks/*", nil, "a report does not depend on which checks there are"},
 	{"reports", "remediate/...", nil, "reports tell, they do not mend"},
 	{"reports", "internal/config", nil, "a report is made of findings"},
@@ -318,8 +318,8 @@ func TestTheWatchIsNotBlind(t *testing.T) {
 		{"checks/...", "checksum", false},
 		{"checks/*", "checks/clock", true},
 		{"checks/*", "checks", false},
-		{"internal/[^h]*", "internal/host", false},
-		{"internal/[^h]*", "internal/cronconf", true},
+		{"internal/*", "internal/host/x", false},
+		{"internal/*", "internal/host", true},
 	} {
 		if got := matches(c.pattern, c.name); got != c.want {
 			t.Errorf("matches(%q, %q) = %v", c.pattern, c.name, got)
