@@ -62,12 +62,15 @@ func (s *Server) UnmarshalText(text []byte) error {
 type Account string
 
 // Names from directory services hold dots, @ and backslashes; what could end
-// or extend a line of a configuration file is not a name.
-var accountName = regexp.MustCompile(`^[\p{L}\p{N}_][\p{L}\p{N}_.@\\-]{0,255}\$?$`)
+// or extend a line of a configuration file is not a name. Lengths are compared
+// apart: a counted repetition is compiled once for each count, at every start.
+var accountName = regexp.MustCompile(`^[\p{L}\p{N}_][\p{L}\p{N}_.@\\-]*\$?$`)
+
+const maxName = 255
 
 // UnmarshalText reads an account's name.
 func (a *Account) UnmarshalText(text []byte) error {
-	if !accountName.Match(text) {
+	if len(text) > maxName || !accountName.Match(text) {
 		return fmt.Errorf("%q is not the name of a user or group", text)
 	}
 	*a = Account(text)
@@ -124,14 +127,14 @@ func validPort(s string) bool {
 // Unit is the name of a systemd unit, or a pattern for names (glob(7)).
 type Unit string
 
-var unitName = regexp.MustCompile(`^[a-zA-Z0-9:_.\\@*?\[\]!-]{1,255}$`)
+var unitName = regexp.MustCompile(`^[a-zA-Z0-9:_.\\@*?\[\]!-]+$`)
 
 // unitSuffix are the kinds of units that can run, listen or fire.
 var unitSuffix = regexp.MustCompile(`\.(service|socket|timer|path|mount|automount|target|slice|scope|swap|device)$`)
 
 // UnmarshalText reads a unit's name.
 func (u *Unit) UnmarshalText(text []byte) error {
-	if !unitName.Match(text) {
+	if len(text) > maxName || !unitName.Match(text) {
 		return fmt.Errorf("%q is not the name of a unit", text)
 	}
 	if !unitSuffix.Match(text) {
