@@ -101,6 +101,7 @@ func algorithmsOf(v Version) *algorithms {
 		a.kex = names(kexOld + " " + kexPrime + " " + kexMLKEM)
 		a.defKex = names(kexMLKEM + " " + kexPrime + " " + kexCurves)
 		a.keys = names(keysEd25519 + " " + keysECDSA + " " + keysRSA)
+		a.shortKeys = names("null")
 	case !v.AtLeast(V8_5):
 		a.ciphers = slices.Insert(a.ciphers, 4, "rijndael-cbc@lysator.liu.se")
 		a.kex = names(kexOld + " sntrup4591761x25519-sha512@tinyssh.org")

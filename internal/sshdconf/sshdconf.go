@@ -21,7 +21,8 @@ const DefaultFile = "/etc/ssh/sshd_config"
 
 // FS is where files are read from.
 type FS interface {
-	// ReadFile returns the whole content of a file.
+	// ReadFile returns the whole content of a file. To sshd a folder is an
+	// empty file.
 	ReadFile(name string) ([]byte, error)
 	// Glob returns the paths that match an absolute pattern as glob(3) does,
 	// in lexical order; none is no error.
