@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -52,7 +51,7 @@ type bound struct {
 
 // layer is one source of parameters.
 type layer struct {
-	Name string // "rule", "profile true-connector", "ntp.servers of hostguard.yaml" …
+	Name string // "the rule", "the profile true-connector", "the configuration's ntp.servers" …
 	Node strictyaml.Node
 }
 
@@ -171,17 +170,17 @@ func layersOf(rule *rules.Rule, entry *rules.Entry, profile string, cfg *config.
 			layers = append(layers, layer{name, n})
 		}
 	}
-	add("rule", rule.Params)
+	add("the rule", rule.Params)
 	if entry != nil {
-		add("profile "+profile, entry.Params)
+		add("the profile "+profile, entry.Params)
 	}
 	for _, param := range slices.Sorted(maps.Keys(rule.Configured)) {
 		key := rule.Configured[param]
 		if n := cfg.Lookup(key); n.Kind != strictyaml.Absent {
-			add(key+" of "+filepath.Base(cfg.File()), n.Under(param))
+			add("the configuration's "+key, n.Under(param))
 		}
 	}
-	add("parameters of "+filepath.Base(cfg.File()), cfg.ParametersOf(rule.ID))
+	add("the configuration's parameters", cfg.ParametersOf(rule.ID))
 	return layers
 }
 

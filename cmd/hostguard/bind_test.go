@@ -110,15 +110,15 @@ func TestBindLayers(t *testing.T) {
 	}{
 		"no configuration": {
 			"", clockParams{quantity.Duration(4 * time.Second), []string{"default"}, 1},
-			[]string{"rule", "profile true-connector"}, rules.Advice,
+			[]string{"the rule", "the profile true-connector"}, rules.Advice,
 		},
 		"a configured key": {
 			"ntp: {servers: [a, b]}\nssh: {use_pam: yes}\n", clockParams{quantity.Duration(4 * time.Second), []string{"a", "b"}, 1},
-			[]string{"rule", "profile true-connector", "ntp.servers of hostguard.yaml"}, rules.Advice,
+			[]string{"the rule", "the profile true-connector", "the configuration's ntp.servers"}, rules.Advice,
 		},
 		"parameters of the rule have the last word": {
 			"ntp: {servers: [a, b]}\nparameters: {CLK-001: {max: 1ms, servers: [c]}}\nssh: {use_pam: no}\n", clockParams{quantity.Duration(time.Millisecond), []string{"c"}, 1},
-			[]string{"rule", "profile true-connector", "ntp.servers of hostguard.yaml", "parameters of hostguard.yaml"}, rules.Required,
+			[]string{"the rule", "the profile true-connector", "the configuration's ntp.servers", "the configuration's parameters"}, rules.Required,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

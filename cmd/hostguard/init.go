@@ -87,6 +87,9 @@ func discover(ctx context.Context, w io.Writer, folders []string) ([]discovery, 
 		{"the time servers", timeServers},
 	} {
 		d, err := look.at(ctx, h)
+		if look.what == "the connector" && len(folders) > 0 {
+			d.Seen = "named on the command line"
+		}
 		switch {
 		case err != nil && look.what == "the connector" && len(folders) > 0:
 			return nil, err
