@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,6 +24,7 @@ const (
 type TimeServer struct {
 	Name string // host name or address
 	Port int    // 0: 123
+	Pool bool   // its addresses are different servers, not several of one
 }
 
 // TimeAnswer is what one address of a server answered, or why it did not.
@@ -37,8 +40,9 @@ type TimeAnswer struct {
 }
 
 // AskTimeServers asks all servers at the same time, each of their addresses
-// twice if need be, and returns one answer for each address, in the servers'
-// order. It ends when timeout has passed, whatever the network does.
+// twice if need be, and returns their answers in the servers' order: of a pool
+// one for each address, of another server the first good one or all failures.
+// It ends when timeout has passed, whatever the network does.
 // Answers of servers that are not synchronised, or refuse by a kiss of death
 // (RFC 5905), carry an Err. Only the first 12 servers are asked.
 func (h *Host) AskTimeServers(ctx context.Context, servers []TimeServer, timeout time.Duration) []TimeAnswer {
@@ -78,6 +82,9 @@ func askTimeServer(ctx context.Context, server TimeServer) []TimeAnswer {
 		})
 	}
 	wg.Wait()
+	if i := slices.IndexFunc(answers, func(a TimeAnswer) bool { return a.Err == nil }); i >= 0 && !server.Pool {
+		return answers[i : i+1] // several addresses of one server are one voice
+	}
 	return answers
 }
 
@@ -153,4 +160,21 @@ func askTimeAddress(ctx context.Context, address string) TimeAnswer {
 		}
 	}
 	return a
+}
+
+// ParseTimeServer reads NAME, NAME:PORT, ADDRESS or [ADDRESS]:PORT.
+func ParseTimeServer(s string) (TimeServer, error) {
+	if _, err := netip.ParseAddr(s); err == nil {
+		return TimeServer{Name: s}, nil
+	}
+	name, port, err := net.SplitHostPort(s)
+	if err != nil {
+		name, port = s, "123"
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	_, notAddress := netip.ParseAddr(name)
+	if err != nil || n == 0 || name == "" || notAddress != nil && strings.ContainsAny(name, " \t\r\n/[]:") {
+		return TimeServer{}, fmt.Errorf("%q is not a time server: want NAME, NAME:PORT, ADDRESS or [ADDRESS]:PORT", s)
+	}
+	return TimeServer{Name: name, Port: int(n)}, nil
 }

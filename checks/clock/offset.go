@@ -1,0 +1,184 @@
+package clock
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hostguard/hostguard/checks"
+	"github.com/hostguard/hostguard/internal/host"
+	"github.com/hostguard/hostguard/internal/quantity"
+	"github.com/hostguard/hostguard/internal/timeconf"
+)
+
+type offsetParams struct {
+	Servers     []string          `yaml:"servers" doc:"NTP servers to compare with, as NAME or NAME:PORT; empty: those of the time daemon."`
+	MaxOffset   quantity.Duration `yaml:"max_offset" doc:"The clock may differ by this much from the servers."`
+	WarnOffset  quantity.Duration `yaml:"warn_offset" doc:"A difference above this is pointed out."`
+	MaxDistance quantity.Duration `yaml:"max_distance" doc:"An answer whose own error may be larger (root distance) is not believed."`
+	Timeout     quantity.Duration `yaml:"timeout" doc:"How long to wait for the servers."`
+}
+
+var offsetDefaults = offsetParams{
+	MaxOffset:   quantity.Duration(500 * time.Millisecond),
+	WarnOffset:  quantity.Duration(100 * time.Millisecond),
+	MaxDistance: quantity.Duration(time.Second),
+	Timeout:     quantity.Duration(2 * time.Second),
+}
+
+// Validate wants a time to wait that ends before the probe's own deadline.
+func (p offsetParams) Validate() error {
+	if p.Timeout <= 0 || time.Duration(p.Timeout) > 10*time.Second {
+		return fmt.Errorf("timeout: %v is not between 0s and 10s", p.Timeout)
+	}
+	if p.WarnOffset > p.MaxOffset {
+		return fmt.Errorf("warn_offset: %v is above max_offset %v", p.WarnOffset, p.MaxOffset)
+	}
+	for _, s := range p.Servers {
+		if _, err := host.ParseTimeServer(s); err != nil {
+			return fmt.Errorf("servers: %w", err)
+		}
+	}
+	return nil
+}
+
+func offset(ctx context.Context, h *host.Host, p offsetParams) (checks.Verdict, error) {
+	var named []host.TimeServer
+	for _, s := range p.Servers {
+		server, err := host.ParseTimeServer(s)
+		if err != nil {
+			return checks.Verdict{}, err
+		}
+		named = append(named, server)
+	}
+	if len(named) == 0 {
+		sources, err := h.TimeSources(ctx)
+		if err != nil {
+			return checks.Verdict{}, fmt.Errorf("%w (name servers to compare with: ntp.servers)", err)
+		}
+		if named, err = daemonServers(sources); err != nil {
+			return checks.Verdict{}, err
+		}
+	}
+	return judgeOffset(h.AskTimeServers(ctx, named, time.Duration(p.Timeout)), p)
+}
+
+// daemonServers are the servers that the daemons use and that can be asked.
+func daemonServers(all []host.TimeSources) ([]host.TimeServer, error) {
+	var found []host.TimeServer
+	for _, s := range all {
+		for _, source := range s.Sources {
+			switch source.Kind {
+			case timeconf.Server, timeconf.Pool, timeconf.Peer:
+				server := host.TimeServer{Name: source.Name, Port: source.Port, Pool: source.Kind == timeconf.Pool}
+				if !slices.Contains(found, server) {
+					found = append(found, server)
+				}
+			}
+		}
+	}
+	if len(found) == 0 {
+		return nil, errors.New("cannot compare the clock: no NTP server is configured that could be asked; name some with ntp.servers")
+	}
+	return found, nil
+}
+
+// judgeOffset compares the clock with the median of the answers. More than
+// half of them must agree with the median to within MaxOffset: else nobody
+// can tell which servers are right, and that is an error.
+func judgeOffset(answers []host.TimeAnswer, p offsetParams) (checks.Verdict, error) {
+	want := fmt.Sprintf("within %v", p.MaxOffset)
+	var good []host.TimeAnswer
+	var seen []checks.Evidence
+	var silent []string
+	for _, a := range answers {
+		e := checks.Evidence{Source: answerPlace(a), Key: "clock offset"}
+		if a.Err == nil && (a.RootDistance < 0 || a.RootDistance > time.Duration(p.MaxDistance)) {
+			a.Err = fmt.Errorf("its answer may itself be wrong by %v", round(a.RootDistance))
+		}
+		if a.Err != nil {
+			e.Got = "not used: " + a.Err.Error()
+			silent = append(silent, e.Source+": "+a.Err.Error())
+		} else {
+			e.Got = describe(a)
+			if magnitude(a.Offset) > time.Duration(p.WarnOffset) {
+				e.Want = fmt.Sprintf("within %v, better %v", p.MaxOffset, p.WarnOffset)
+			}
+			good = append(good, a)
+		}
+		seen = append(seen, e)
+	}
+	if len(good) == 0 {
+		return checks.Verdict{Evidence: seen}, fmt.Errorf("cannot compare the clock: no time server gave a usable answer: %s", strings.Join(silent, "; "))
+	}
+	median := medianOffset(good)
+	agree := 0
+	for _, a := range good {
+		if magnitude(a.Offset-median) <= time.Duration(p.MaxOffset) {
+			agree++
+		}
+	}
+	if agree*2 <= len(good) {
+		return checks.Verdict{Evidence: seen}, fmt.Errorf("cannot compare the clock: of %d time servers no majority agrees to %v, so nobody can tell which are right: %s",
+			len(good), want, spread(good))
+	}
+	if magnitude(median) > time.Duration(p.MaxOffset) {
+		for i := range seen {
+			seen[i].Want = want
+		}
+		return checks.Failed(fmt.Sprintf("The clock is %s %d of %d time servers that answered.", aheadOrBehind(median), agree, len(good)), seen...), nil
+	}
+	return checks.Passed(seen...), nil
+}
+
+// medianOffset is the middle offset; of two in the middle the larger one, so
+// that servers off to both sides do not cancel out.
+func medianOffset(answers []host.TimeAnswer) time.Duration {
+	sorted := slices.SortedFunc(slices.Values(answers), func(a, b host.TimeAnswer) int { return cmp.Compare(a.Offset, b.Offset) })
+	low, high := sorted[(len(sorted)-1)/2].Offset, sorted[len(sorted)/2].Offset
+	if magnitude(low) > magnitude(high) {
+		return low
+	}
+	return high
+}
+
+// magnitude is |d|; the smallest duration has no positive counterpart.
+func magnitude(d time.Duration) time.Duration { return d.Abs() }
+
+func round(d time.Duration) time.Duration {
+	if d.Abs() < time.Millisecond {
+		return d.Round(time.Microsecond)
+	}
+	return d.Round(100 * time.Microsecond)
+}
+
+func answerPlace(a host.TimeAnswer) string {
+	if a.Address == "" || strings.HasPrefix(a.Address, a.Server+":") || strings.HasPrefix(a.Address, "["+a.Server+"]:") {
+		return "ntp " + cmp.Or(a.Address, a.Server)
+	}
+	return fmt.Sprintf("ntp %s (%s)", a.Server, a.Address)
+}
+
+func describe(a host.TimeAnswer) string {
+	return fmt.Sprintf("%v, stratum %d, root distance %v", round(a.Offset), a.Stratum, round(a.RootDistance))
+}
+
+// aheadOrBehind reads an offset, which is what to add to the clock.
+func aheadOrBehind(d time.Duration) string {
+	if d < 0 {
+		return fmt.Sprintf("%v ahead of", round(d.Abs()))
+	}
+	return fmt.Sprintf("%v behind", round(d))
+}
+
+func spread(answers []host.TimeAnswer) string {
+	var parts []string
+	for _, a := range answers {
+		parts = append(parts, fmt.Sprintf("%s: %v", answerPlace(a), round(a.Offset)))
+	}
+	return strings.Join(parts, "; ")
+}
