@@ -26,12 +26,13 @@ type Process struct {
 	PID, PPID int
 	UID       uint32        // effective
 	Comm      string        // at most 15 bytes, chosen by the process
-	Exe       string        // the running program's path, in its own root when it runs in a container; " (deleted)" at the end when it is gone; empty for kernel threads, and where only root may see it
+	Exe       string        // the running program's path, in its own root when it runs in a container; " (deleted)" at the end when it is gone; empty for kernel threads, zombies and when Hidden
 	Argv      []string      // at most 4 KiB of it; empty for kernel threads and zombies
 	Start     time.Duration // since boot by CLOCK_BOOTTIME, to 10 ms
 	Unit      string        // systemd's unit by cgroup: "ssh.service", "session-3.scope"; empty when there is none
 	Container string        // id of the container by cgroup, 64 hex digits; empty on the host itself
 	Kernel    bool          // a kernel thread
+	Hidden    bool          // its program may not be seen: by others than root, and sometimes by root
 }
 
 // Processes returns all processes by pid, read from /proc (proc(5)): 40 µs
@@ -154,6 +155,7 @@ func readProcess(pid int) (Process, error) {
 	if p.Exe, err = readProcLink(dir + "/exe"); err != nil && !ended(err) && !denied(err) {
 		return Process{}, err
 	}
+	p.Hidden = denied(err)
 	argv, err := readProc(dir+"/cmdline", maxArgv)
 	if err != nil && !denied(err) {
 		return Process{}, err

@@ -30,42 +30,66 @@ const maxFollow = 64
 
 // Unit returns what the files say of the unit of that name.
 func (t *Tree) Unit(name string) (Unit, error) {
+	u, found, err := t.locate(name)
+	if err == nil && u.State == "" {
+		u.State, err = t.linkState(found)
+	}
+	return u, err
+}
+
+// Locate is Unit without reading the unit's file: State is empty where that
+// would decide it (enabled, disabled, static, linked, indirect).
+func (t *Tree) Locate(name string) (Unit, error) {
+	u, _, err := t.locate(name)
+	return u, err
+}
+
+func (t *Tree) locate(name string) (Unit, *file, error) {
 	u := Unit{Name: name, ID: name}
 	if !ValidName(name) {
-		return u, fmt.Errorf("%q is not the name of a unit", name)
+		return u, nil, fmt.Errorf("%q is not the name of a unit", name)
 	}
 	found, err := t.find(name)
 	var bad errBad
 	switch {
 	case errors.As(err, &bad):
 		u.State, u.Why = "bad", bad.why
-		return u, nil
+		return u, nil, nil
 	case err != nil:
-		return u, err
+		return u, nil, err
 	case found == nil:
 		u.State = "not-found"
 		if script, isScript := t.sysv[name]; isScript {
 			u.Path, u.State = script.path, script.state()
 		}
-		return u, nil
+		return u, nil, nil
 	}
 	u.ID, u.Path = found.name, found.path
-	switch f := found.folder; {
+	f := found.folder
+	switch {
+	case found.masked && f != nil && f.runtimePlace():
+		u.State = "masked-runtime"
 	case found.masked:
 		u.State = "masked"
-		if f != nil && f.runtimePlace() {
-			u.State = "masked-runtime"
-		}
 	case name != path.Base(found.path) && !isInstance(found.name):
 		u.State = "alias"
 	case f != nil && f.place == generator:
 		u.State = "generated"
 	case f != nil && f.place == transient:
 		u.State = "transient"
-	default:
-		u.State, err = t.linkState(found)
 	}
-	return u, err
+	return u, found, nil
+}
+
+// Shipped reports whether the unit's file was put there by a package of the
+// distribution or by a generator of systemd's, not by an administrator.
+func (u Unit) Shipped() bool {
+	for _, dir := range []string{"/usr/lib/systemd/system/", "/lib/systemd/system/", "/run/systemd/generator/", "/run/systemd/generator.early/"} {
+		if strings.HasPrefix(u.Path, dir) {
+			return true
+		}
+	}
+	return false
 }
 
 // file is a unit file that was found.

@@ -113,10 +113,23 @@ func Open(fsys FS) (*Tree, error) {
 		return nil, err
 	}
 	t.collectAliases()
-	if t.atBoot, err = t.walkBoot(); err != nil {
+	if t.atBoot, err = t.lasting().walkBoot(); err != nil {
 		return nil, err
 	}
 	return t, nil
+}
+
+// lasting is the tree without what a reboot clears from /run. What generators
+// wrote stays in: they write it again.
+func (t *Tree) lasting() *Tree {
+	l := &Tree{fs: t.fs, sysv: t.sysv, aliases: make(map[string][]string)}
+	for _, f := range t.folders {
+		if !f.runtimePlace() || f.place == generator {
+			l.folders = append(l.folders, f)
+		}
+	}
+	l.collectAliases()
+	return l
 }
 
 func (t *Tree) readFolder(dir string, p place) (*folder, error) {

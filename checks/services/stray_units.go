@@ -1,0 +1,128 @@
+package services
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/hostguard/hostguard/checks"
+	"github.com/hostguard/hostguard/internal/host"
+	"github.com/hostguard/hostguard/internal/unitfile"
+)
+
+var strayUnits = checks.Check{
+	Name: "stray-units",
+	Looks: "At the service, socket, timer and path units that are active or that the next boot starts (the running systemd and the unit " +
+		"files on disk), against a list of those that belong to a minimal host. A pattern in that list covers only units whose " +
+		"file the distribution ships; one that an administrator put into /etc/systemd/system must be named in full. Under --root only the " +
+		"unit files can be seen.",
+	Blind: "Whether a unit of an allowed name does what that name says, units of users' own service managers, jobs of cron, and " +
+		"programs started without a unit. Kinds of servers that server-kind knows are left to that check.",
+	Binding: checks.Params(strayParams{}, probeStrayUnits),
+}
+
+type strayParams struct {
+	Allow   map[string]words `yaml:"allow" doc:"Why: names of units that belong to the host, without suffix; x@ covers the instances of a template, * stands for anything."`
+	Allowed []string         `yaml:"allowed" doc:"More units that may run, full names or patterns."`
+}
+
+// Validate refuses patterns that cannot be read.
+func (p strayParams) Validate() error {
+	for why, names := range p.Allow {
+		if err := validPatterns(names); err != nil {
+			return fmt.Errorf("allow: %s: %w", why, err)
+		}
+	}
+	return validPatterns(p.Allowed)
+}
+
+func probeStrayUnits(ctx context.Context, h *host.Host, p strayParams) (checks.Verdict, error) {
+	k, err := known()
+	if err != nil {
+		return checks.Verdict{}, err
+	}
+	units, blind, err := seenUnits(ctx, h)
+	if err != nil {
+		return checks.Verdict{}, err
+	}
+	var processes []host.Process
+	if h.Running() {
+		if processes, err = hostProcesses(ctx, h); err != nil {
+			return checks.Verdict{}, err
+		}
+	}
+	return judgeStrayUnits(k, units, processes, p, blind)
+}
+
+func judgeStrayUnits(k *knownServers, units []unit, processes []host.Process, p strayParams, blind error) (checks.Verdict, error) {
+	belongs, err := p.matcher()
+	if err != nil {
+		return checks.Verdict{}, err
+	}
+	var stray, tolerated []checks.Evidence
+	var names []string
+	for _, u := range units {
+		switch {
+		case k.unit(u.name) != "" || belongs.covers(u):
+		case allows(p.Allowed, u.name):
+			e := u.evidence(processes)
+			e.Want = "allowed by configuration"
+			tolerated = append(tolerated, e)
+		default:
+			stray = append(stray, u.evidence(processes))
+			names = append(names, u.name)
+		}
+	}
+	if len(stray) > 0 {
+		return checks.Failed(fmt.Sprintf("%s on the list of what belongs to this host: %s.",
+			count(len(names), "unit is not", "units are not"), strings.Join(names, ", ")), stray...), nil
+	}
+	if blind != nil {
+		return checks.Verdict{Evidence: tolerated}, blind
+	}
+	return checks.Passed(append(tolerated, checks.Evidence{
+		Source: "systemd", Key: "units",
+		Got: fmt.Sprintf("all %d that are active or start at boot belong to this host", len(units)),
+	})...), nil
+}
+
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// belonging is the list of units that belong to the host.
+type belonging struct {
+	names    map[string]bool
+	patterns []string
+}
+
+func (p strayParams) matcher() (*belonging, error) {
+	b := &belonging{names: make(map[string]bool)}
+	for _, names := range p.Allow {
+		for _, name := range names {
+			if strings.ContainsAny(name, `*?[\`) {
+				b.patterns = append(b.patterns, name)
+			} else {
+				b.names[name] = true
+			}
+		}
+	}
+	slices.Sort(b.patterns)
+	return b, p.Validate()
+}
+
+func (b *belonging) covers(u unit) bool {
+	stem, template := stemOf(u.name), stemOf(unitfile.Template(u.name))
+	if b.names[stem] || template != "" && b.names[template] {
+		return true
+	}
+	return u.file.Shipped() && slices.ContainsFunc(b.patterns, func(p string) bool {
+		ok, _ := path.Match(p, stem)
+		return ok
+	})
+}
