@@ -1,0 +1,119 @@
+package lab
+
+import (
+	"embed"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// goodFiles are the files of a good host, laid over the base tree, and the
+// script that finishes it.
+//
+//go:embed all:good
+var goodFiles embed.FS
+
+// Operator is the user of a good host who may log in by key.
+const Operator = "operator"
+
+// Good makes a host on which every requirement holds, as far as a container
+// can: key-only sshd for one group with one member, docker with compose, one
+// time daemon with a server that answers, auditd with rules on disk, a storage
+// watch, no stray service, and a configuration that says so.
+//
+// Two things are beyond a container. The kernel's audit refuses to answer, so
+// auditd fails there. And the clock is the machine's: chronyd measures it but
+// may not set it; SynchronisedClock sets the flag that it would set.
+func Good(h *Host) {
+	h.t.Helper()
+	SynchronisedClock(h.t)
+	if err := makeGood(h.root); err != nil {
+		h.t.Fatal(err)
+	}
+	// chronyd measures, like anywhere, and leaves the machine's clock alone.
+	h.WriteFile("/etc/default/chrony", "DAEMON_OPTS=\"-F 1 -x\"\n")
+	h.WriteFile("/etc/systemd/system/chrony.service.d/lab.conf", "[Unit]\nConditionCapability=\n")
+	h.settled = append(h.settled, timeIsMeasured, watchHasRun)
+}
+
+// makeGood turns a tree that is a copy of the base tree into a good host's.
+func makeGood(root string) error {
+	key, err := operatorKey()
+	if err != nil {
+		return err
+	}
+	public, err := os.ReadFile(key + ".pub")
+	if err != nil {
+		return fmt.Errorf("cannot make a good host: %w", err)
+	}
+	if err := copyGoodFiles(root); err != nil {
+		return fmt.Errorf("cannot make a good host: %w", err)
+	}
+	script, err := goodFiles.ReadFile("good/setup.sh")
+	if err != nil {
+		return fmt.Errorf("cannot make a good host: %w", err)
+	}
+	_, err = Command{Args: []string{"chroot", root, "/bin/sh", "-eu", "-c", string(script), "sh",
+		strings.TrimSpace(string(public))}}.must()
+	return err
+}
+
+func copyGoodFiles(root string) error {
+	return fs.WalkDir(goodFiles, "good", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || path == "good/setup.sh" {
+			return err
+		}
+		target := filepath.Join(root, strings.TrimPrefix(path, "good"))
+		if entry.IsDir() {
+			return os.MkdirAll(target, 0o755)
+		}
+		content, err := goodFiles.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(target, content, 0o644)
+	})
+}
+
+// goodRecipe is every text that decides what makeGood makes.
+func goodRecipe() []string {
+	var recipe []string
+	_ = fs.WalkDir(goodFiles, "good", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := goodFiles.ReadFile(path)
+		recipe = append(recipe, path, string(content))
+		return err
+	})
+	return recipe
+}
+
+// timeIsMeasured says whether the time daemon has chosen its server.
+func timeIsMeasured(h *Host) bool {
+	result, err := h.command("chronyc", "-c", "tracking").Run()
+	return err == nil && strings.HasPrefix(result.Stdout, "C0000201,") // 192.0.2.1
+}
+
+// watchHasRun says whether the storage watch has run to its end once.
+func watchHasRun(h *Host) bool {
+	result, err := h.command("systemctl", "show", "--property=ExecMainExitTimestampMonotonic,Result", "df-watch.service").Run()
+	return err == nil && strings.Contains(result.Stdout, "Result=success") &&
+		!strings.Contains(result.Stdout, "ExecMainExitTimestampMonotonic=0\n")
+}
+
+// operatorKey returns the path of the operator's private key, made once and
+// cached: disks of virtual machines hold the public one, which lies beside it.
+func operatorKey() (string, error) {
+	dir, err := product{kind: "key", recipe: []string{"ed25519"}, produce: func(dir string) error {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			return err
+		}
+		_, err := Command{Args: []string{"ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "operator@lab",
+			"-f", filepath.Join(dir, "id_ed25519")}}.must()
+		return err
+	}}.get()
+	return filepath.Join(dir, "id_ed25519"), err
+}
