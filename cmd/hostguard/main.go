@@ -34,6 +34,7 @@ func (e exitError) Unwrap() error { return e.err }
 func main() { os.Exit(run(os.Args[1:])) }
 
 func run(args []string) int {
+	signal.Ignore(syscall.SIGPIPE) // who reads half a report still gets the exit code and the report files
 	ctx, stop := untilSignal(context.Background())
 	defer stop()
 	root := rootCommand()
