@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
-	"strconv"
+	"sort"
 	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
@@ -31,12 +31,12 @@ func Parse(file string, data []byte) (Node, error) {
 	if err := decoder.Decode(&doc); errors.Is(err, io.EOF) {
 		return whole, nil
 	} else if err != nil {
-		return whole, Errors{syntaxError(file, err)}
+		return whole, Errors{syntaxError(file, data, err)}
 	}
 	if err := decoder.Decode(&next); err == nil {
 		return whole, Errors{{file, next.Line, next.Column, "a second document begins here: a file holds one"}}
 	} else if !errors.Is(err, io.EOF) {
-		return whole, Errors{syntaxError(file, err)}
+		return whole, Errors{syntaxError(file, data, err)}
 	}
 	c := converter{file: file}
 	root := c.convert(doc.Content[0], 0)
@@ -58,17 +58,37 @@ func plainUTF8(data []byte) *Error {
 	}
 	for i := 0; i < len(data); {
 		r, size := utf8.DecodeRune(data[i:])
-		if r == utf8.RuneError && size == 1 || r == 0 {
-			before := data[:i]
-			return &Error{
-				Line:   1 + bytes.Count(before, []byte("\n")),
-				Column: 1 + utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:]),
-				Msg:    fmt.Sprintf("the byte 0x%02x is not UTF-8 text", data[i]),
-			}
+		line, column := 0, 0
+		if r == utf8.RuneError && size == 1 || !isYAML(r) {
+			line, column = position(data, i)
+		}
+		switch {
+		case r == utf8.RuneError && size == 1:
+			return &Error{Line: line, Column: column, Msg: fmt.Sprintf("the byte 0x%02x is not UTF-8 text", data[i])}
+		case !isYAML(r):
+			return &Error{Line: line, Column: column, Msg: fmt.Sprintf("the control character %U has no place in YAML", r)}
 		}
 		i += size
 	}
 	return nil
+}
+
+// isYAML reports whether a character may stand in a YAML stream (YAML 1.2,
+// c-printable).
+func isYAML(r rune) bool {
+	switch {
+	case r < 0x20:
+		return r == '\t' || r == '\n' || r == '\r'
+	case r >= 0x7f && r < 0xa0:
+		return r == 0x85
+	}
+	return r != 0xfeff && r != 0xfffe && r != 0xffff
+}
+
+// position is the line and column, both from 1, of an offset.
+func position(data []byte, at int) (line, column int) {
+	before := data[:at]
+	return 1 + bytes.Count(before, []byte("\n")), 1 + utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:])
 }
 
 func (e *Error) at(file string) Error {
@@ -76,17 +96,35 @@ func (e *Error) at(file string) Error {
 	return *e
 }
 
-var yamlError = regexp.MustCompile(`(?s)^yaml: (?:line (\d+): )?(.*)$`)
+var (
+	yamlError     = regexp.MustCompile(`(?s)^yaml: (?:line \d+: )?(.*)$`)
+	unknownAnchor = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
+)
 
-// syntaxError gives yaml.v3's message its place; the library knows the line
-// only, and sometimes not even that.
-func syntaxError(file string, err error) Error {
-	m := yamlError.FindStringSubmatch(err.Error())
-	if m == nil {
-		return Error{File: file, Msg: "not YAML: " + err.Error()}
+// syntaxError gives yaml.v3's message its place. The library names the line
+// at which the enclosing mapping begins, one before, or none: the line at fault
+// is the last of the shortest beginning of the file that has the same error.
+func syntaxError(file string, data []byte, err error) Error {
+	msg := syntaxMessage(err)
+	if m := unknownAnchor.FindStringSubmatch(msg); m != nil {
+		at := max(0, bytes.Index(data, []byte("*"+m[1])))
+		line, column := position(data, at)
+		return Error{file, line, column, fmt.Sprintf("an alias (*%s) is not accepted here: write the value out", m[1])}
 	}
-	line, _ := strconv.Atoi(m[1])
-	return Error{File: file, Line: line, Msg: "not YAML: " + m[2]}
+	lines := bytes.SplitAfter(data, []byte("\n"))
+	line := 1 + sort.Search(len(lines)-1, func(i int) bool {
+		var n yaml.Node
+		err := yaml.Unmarshal(bytes.Join(lines[:i+1], nil), &n)
+		return err != nil && syntaxMessage(err) == msg
+	})
+	return Error{File: file, Line: line, Msg: "not YAML: " + msg}
+}
+
+func syntaxMessage(err error) string {
+	if m := yamlError.FindStringSubmatch(err.Error()); m != nil {
+		return m[1]
+	}
+	return err.Error()
 }
 
 type converter struct {
