@@ -1,3 +1,354 @@
 package host
 
-type accountFacts struct{}
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+type accountFacts struct {
+	accounts fact[*Accounts]
+}
+
+// Accounts are the users and groups of the host's own files, and whether
+// there are others.
+type Accounts struct {
+	Users  []User  // in the file's order; of several with one name, the first
+	Groups []Group // likewise
+
+	// Elsewhere names sources of users or groups other than the host's files
+	// ("sss in /etc/nsswitch.conf"): who exists and who is a member cannot be
+	// told from the files alone then.
+	Elsewhere []string
+	// ShadowErr is why the state of passwords could not be read.
+	ShadowErr error
+
+	users   map[string]int
+	groups  map[string]int
+	byGID   map[uint32]int      // the group that a GID is named after
+	listed  map[string][]uint32 // GIDs of the groups that list a user
+	primary map[uint32][]string // users whose primary group it is
+}
+
+// User is one line of passwd(5), with what shadow(5) says about it.
+type User struct {
+	Name     string
+	UID, GID uint32
+	Home     string
+	Shell    string
+	Password PasswordState
+	Expires  time.Time // the account's end, zero: never
+	Line     int       // in /etc/passwd
+}
+
+// Group is one line of group(5).
+type Group struct {
+	Name   string
+	GID    uint32
+	Listed []string // members by the group's own line, primary ones left out
+	Line   int      // in /etc/group
+}
+
+// PasswordState says what kind of password an account has. Hashes are not
+// kept.
+type PasswordState uint8
+
+const (
+	PasswordUnknown PasswordState = iota // shadow could not be read
+	PasswordSet
+	PasswordEmpty  // logs in without one
+	PasswordLocked // starts with "!": sshd without PAM refuses the account, by key too
+	PasswordNone   // nothing can match ("*"): other ways in are open
+)
+
+func (s PasswordState) String() string {
+	return [...]string{"unknown", "set", "empty", "locked", "none"}[s]
+}
+
+const (
+	passwdFile   = "/etc/passwd"
+	groupFile    = "/etc/group"
+	shadowFile   = "/etc/shadow"
+	nsswitchFile = "/etc/nsswitch.conf"
+)
+
+// Accounts reads passwd(5), group(5), shadow(5) and nsswitch.conf(5). It works
+// on a file tree too. Time is linear in the number of lines.
+func (h *Host) Accounts(ctx context.Context) (*Accounts, error) {
+	return h.accounts.get(ctx, func(context.Context) (*Accounts, error) { return h.readAccounts() })
+}
+
+func (h *Host) readAccounts() (*Accounts, error) {
+	passwd, err := h.ReadFile(passwdFile)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the users: %w", err)
+	}
+	group, err := h.ReadFile(groupFile)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the groups: %w", err)
+	}
+	shadow, shadowErr := h.ReadFile(shadowFile)
+	if errors.Is(shadowErr, fs.ErrNotExist) {
+		shadowErr = nil // then passwd holds all there is
+	}
+	a := parseAccounts(passwd, group, shadow, shadowErr)
+	elsewhere, err := h.accountSources()
+	if err != nil {
+		return nil, err
+	}
+	a.Elsewhere = append(a.Elsewhere, elsewhere...)
+	return a, nil
+}
+
+func parseAccounts(passwd, group, shadow []byte, shadowErr error) *Accounts {
+	a := &Accounts{
+		ShadowErr: shadowErr,
+		users:     map[string]int{}, groups: map[string]int{}, byGID: map[uint32]int{},
+		listed: map[string][]uint32{}, primary: map[uint32][]string{},
+	}
+	states := parseShadow(shadow)
+	eachLine(passwd, 7, func(line int, f []string) {
+		if isCompat(f[0]) {
+			a.elsewhere(passwdFile, line)
+			return
+		}
+		uid, gid, ok := twoIDs(f[2], f[3])
+		if _, again := a.users[f[0]]; again || !ok {
+			return
+		}
+		u := User{Name: f[0], UID: uid, GID: gid, Home: f[5], Shell: f[6], Line: line}
+		u.Password, u.Expires = passwordOf(f[1], states[f[0]], shadowErr)
+		a.users[u.Name] = len(a.Users)
+		a.Users = append(a.Users, u)
+		a.primary[gid] = append(a.primary[gid], u.Name)
+	})
+	eachLine(group, 4, func(line int, f []string) {
+		if isCompat(f[0]) {
+			a.elsewhere(groupFile, line)
+			return
+		}
+		gid, _, ok := twoIDs(f[2], "0")
+		if _, again := a.groups[f[0]]; again || !ok {
+			return
+		}
+		g := Group{Name: f[0], GID: gid, Line: line}
+		for name := range strings.SplitSeq(f[3], ",") {
+			if name = strings.TrimSpace(name); name != "" {
+				g.Listed = append(g.Listed, name)
+				a.listed[name] = append(a.listed[name], gid)
+			}
+		}
+		a.groups[g.Name] = len(a.Groups)
+		if _, named := a.byGID[gid]; !named {
+			a.byGID[gid] = len(a.Groups)
+		}
+		a.Groups = append(a.Groups, g)
+	})
+	return a
+}
+
+// isCompat reports whether a line brings in users of NIS, see "compat" in
+// nsswitch.conf(5).
+func isCompat(name string) bool { return strings.HasPrefix(name, "+") || strings.HasPrefix(name, "-") }
+
+func (a *Accounts) elsewhere(file string, line int) {
+	if len(a.Elsewhere) < 8 {
+		a.Elsewhere = append(a.Elsewhere, fmt.Sprintf("a line with + or - (%s:%d)", file, line))
+	}
+}
+
+// eachLine calls f with the fields of every line that has enough of them.
+func eachLine(data []byte, fields int, f func(line int, fields []string)) {
+	number := 0
+	for text := range bytes.Lines(data) {
+		number++
+		text = bytes.TrimRight(bytes.TrimLeft(text, " \t"), "\r\n")
+		if len(text) == 0 || text[0] == '#' {
+			continue
+		}
+		parts := strings.SplitN(string(text), ":", fields)
+		if isCompat(parts[0]) {
+			parts = append(parts, make([]string, fields)...)
+		}
+		if len(parts) < fields || parts[0] == "" {
+			continue
+		}
+		f(number, parts)
+	}
+}
+
+func twoIDs(a, b string) (uint32, uint32, bool) {
+	x, err1 := strconv.ParseUint(a, 10, 32)
+	y, err2 := strconv.ParseUint(b, 10, 32)
+	return uint32(x), uint32(y), err1 == nil && err2 == nil
+}
+
+// shadowState is what is kept of a line of shadow(5).
+type shadowState struct {
+	found   bool
+	state   PasswordState
+	expires time.Time
+}
+
+func parseShadow(data []byte) map[string]shadowState {
+	states := map[string]shadowState{}
+	eachLine(data, 9, func(_ int, f []string) {
+		if states[f[0]].found {
+			return
+		}
+		s := shadowState{found: true, state: stateOf(f[1])}
+		if days, err := strconv.ParseInt(f[7], 10, 32); err == nil && days >= 0 {
+			s.expires = time.Unix(days*24*60*60, 0).UTC()
+		}
+		states[f[0]] = s
+	})
+	return states
+}
+
+func stateOf(hash string) PasswordState {
+	switch {
+	case hash == "":
+		return PasswordEmpty
+	case hash[0] == '!':
+		return PasswordLocked
+	case hash[0] == '*' || hash == "x":
+		return PasswordNone
+	}
+	return PasswordSet
+}
+
+func passwordOf(field string, s shadowState, shadowErr error) (PasswordState, time.Time) {
+	switch {
+	case field != "x":
+		return stateOf(field), s.expires
+	case s.found:
+		return s.state, s.expires
+	case shadowErr != nil:
+		return PasswordUnknown, time.Time{}
+	}
+	return PasswordNone, time.Time{}
+}
+
+// accountSources names the sources in nsswitch.conf(5) that are not files of
+// this host. nss-systemd(8) is one only when records are there for it: its
+// users of running services cannot log in.
+func (h *Host) accountSources() ([]string, error) {
+	data, err := h.ReadFile(nsswitchFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // the built-in order is files
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot tell where users and groups come from: %w", err)
+	}
+	var out []string
+	for text := range bytes.Lines(data) {
+		line, _, _ := strings.Cut(string(text), "#")
+		database, sources, _ := strings.Cut(line, ":")
+		database = strings.TrimSpace(database)
+		if database != "passwd" && database != "group" && database != "initgroups" {
+			continue
+		}
+		for _, source := range sourceNames(sources) {
+			other := !slices.Contains([]string{"files", "compat", "mymachines"}, source)
+			if source == "systemd" {
+				if other, err = h.hasUserRecords(); err != nil {
+					return nil, err
+				}
+			}
+			name := source + " in " + nsswitchFile
+			if other && !slices.Contains(out, name) {
+				out = append(out, name)
+			}
+		}
+	}
+	return out, nil
+}
+
+// sourceNames cuts "files [NOTFOUND=return] sss" into names.
+func sourceNames(text string) []string {
+	for {
+		start := strings.IndexByte(text, '[')
+		if start < 0 {
+			return strings.Fields(text)
+		}
+		end := strings.IndexByte(text[start:], ']')
+		if end < 0 {
+			return strings.Fields(text[:start])
+		}
+		text = text[:start] + " " + text[start+end+1:]
+	}
+}
+
+// hasUserRecords reports whether nss-systemd(8) has users of its own to add:
+// records of userdbctl(1) or homes of systemd-homed(8).
+func (h *Host) hasUserRecords() (bool, error) {
+	for _, dir := range []string{"/etc/userdb", "/run/userdb", "/run/host/userdb", "/usr/lib/userdb", "/usr/local/lib/userdb", "/var/lib/systemd/home"} {
+		entries, err := h.ReadDir(dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return false, fmt.Errorf("cannot tell whether systemd adds users: %w", err)
+		}
+		if len(entries) > 0 {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// User returns a user by name, nil when the files have none.
+func (a *Accounts) User(name string) *User {
+	if i, ok := a.users[name]; ok {
+		return &a.Users[i]
+	}
+	return nil
+}
+
+// Group returns a group by name, nil when the files have none.
+func (a *Accounts) Group(name string) *Group {
+	if i, ok := a.groups[name]; ok {
+		return &a.Groups[i]
+	}
+	return nil
+}
+
+// GroupsOf returns the names of a user's groups, the primary one first. A
+// group is found by its number and named as getgrgid(3) does: of two groups
+// with one number the later one's name is never seen.
+func (a *Accounts) GroupsOf(user string) []string {
+	u := a.User(user)
+	if u == nil {
+		return nil
+	}
+	var names []string
+	for _, gid := range append([]uint32{u.GID}, a.listed[user]...) {
+		if i, ok := a.byGID[gid]; ok && !slices.Contains(names, a.Groups[i].Name) {
+			names = append(names, a.Groups[i].Name)
+		}
+	}
+	return names
+}
+
+// Members returns the users of a group, by its own line and by their primary
+// group, sorted. A name that is listed and is no user is left out.
+func (a *Accounts) Members(group string) []string {
+	g := a.Group(group)
+	if g == nil {
+		return nil
+	}
+	members := slices.Clone(a.primary[g.GID])
+	for _, name := range g.Listed {
+		if a.User(name) != nil {
+			members = append(members, name)
+		}
+	}
+	slices.Sort(members)
+	return slices.Compact(members)
+}
