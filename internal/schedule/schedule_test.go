@@ -1,7 +1,6 @@
 package schedule
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -152,7 +151,7 @@ func FuzzSchedule(f *testing.F) {
 				continue
 			}
 			if at, found := s.Before(now); found && (!at.Before(now) || at.Nanosecond() != 0) {
-				t.Error(fmt.Sprintf("%q: %v is not before %v", text, at, now))
+				t.Errorf("%q: %v is not before %v", text, at, now)
 			}
 		}
 	})
