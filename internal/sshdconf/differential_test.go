@@ -285,6 +285,9 @@ func (f osFS) ReadFile(name string) ([]byte, error) {
 
 func (f osFS) Glob(pattern string) ([]string, error) {
 	found, err := filepath.Glob(f.o.real(pattern))
+	if errors.Is(err, filepath.ErrBadPattern) {
+		return nil, nil
+	}
 	var out []string
 	for _, name := range found {
 		if base := filepath.Base(name); strings.HasPrefix(base, ".") && !strings.HasPrefix(filepath.Base(pattern), ".") {

@@ -19,26 +19,28 @@ type Connection struct {
 	RDomain     string
 }
 
-// Holds reports whether a criterion of a Match line is satisfied.
-func (c *Connection) Holds(t Term) bool {
+// Holds reports whether a connection satisfies a criterion of a Match line.
+func (c *Config) Holds(conn Connection, t Term) bool {
 	switch t.Attr {
 	case "user":
-		return c.User != "" && matchList(c.User, t.Arg, false) == matched
+		return conn.User != "" && MatchPatterns(conn.User, t.Arg)
 	case "group":
-		return c.User != "" && MatchGroups(c.Groups, t.Arg)
+		return conn.User != "" && MatchGroups(conn.Groups, t.Arg)
 	case "host":
-		return c.Host != "" && matchList(asciiLower(c.Host), t.Arg, true) == matched
+		return conn.Host != "" && matchList(asciiLower(conn.Host), t.Arg, true) == matched
 	case "address":
-		return c.Addr != "" && matchAddrs(c.Addr, t.Arg, false) == matched
+		return conn.Addr != "" && c.MatchAddress(conn.Addr, t.Arg)
 	case "localaddress":
-		return c.LocalAddr != "" && matchAddrs(c.LocalAddr, t.Arg, false) == matched
+		return conn.LocalAddr != "" && c.MatchAddress(conn.LocalAddr, t.Arg)
 	case "localport":
-		n, ok := strtonum(t.Arg, 0, 65535)
-		return ok && c.LocalPort != 0 && int(n) == c.LocalPort
+		n, ok := c.opts.port(t.Arg)
+		return ok && conn.LocalPort != 0 && n == conn.LocalPort
 	case "rdomain":
-		return c.RDomain != "" && matchList(c.RDomain, t.Arg, false) == matched
+		return conn.RDomain != "" && MatchPatterns(conn.RDomain, t.Arg)
 	case "invalid-user":
-		return c.InvalidUser
+		return conn.InvalidUser
+	case "version":
+		return MatchPatterns(c.opts.releaseName(), t.Arg)
 	}
 	return false
 }
@@ -60,7 +62,9 @@ func MatchGroups(groups []string, list string) bool {
 
 // MatchAddress reports whether an address matches a list of networks and
 // patterns, as in Match Address.
-func MatchAddress(addr, list string) bool { return matchAddrs(addr, list, false) == matched }
+func (c *Config) MatchAddress(addr, list string) bool {
+	return matchAddrs(addr, list, false, c.opts.Version) == matched
+}
 
 // MatchPatterns reports whether a word matches a pattern list with negation.
 func MatchPatterns(word, list string) bool { return matchList(word, list, false) == matched }
@@ -103,13 +107,7 @@ func (s Setting) Default() bool {
 // is a [*RefusedError] when sshd would drop the connection because of what it
 // finds in the satisfied blocks together.
 func (c *Config) For(conn Connection) (*Effective, error) {
-	return c.When(func(t Term) bool {
-		if t.Attr == "localport" {
-			n, ok := c.opts.port(t.Arg)
-			return ok && conn.LocalPort != 0 && n == conn.LocalPort
-		}
-		return conn.Holds(t)
-	})
+	return c.When(func(t Term) bool { return c.Holds(conn, t) })
 }
 
 // When answers what holds when decide says which criteria do. Criteria of the
@@ -117,7 +115,7 @@ func (c *Config) For(conn Connection) (*Effective, error) {
 func (c *Config) When(decide func(Term) bool) (*Effective, error) {
 	p := newPass(c.reader, func(t Term) bool {
 		if t.Attr == "version" {
-			return matchList(c.opts.releaseName(), t.Arg, false) == matched
+			return c.Holds(Connection{}, t)
 		}
 		return decide(t)
 	})

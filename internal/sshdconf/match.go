@@ -95,7 +95,7 @@ func (a *arguments) anything() bool {
 func checkTerm(name, arg string, opts *Options) string {
 	switch name {
 	case "address", "localaddress":
-		if matchAddrs("", arg, true) != missed {
+		if matchAddrs("", arg, true, opts.Version) != missed {
 			return "Match " + name + " has an address list that is malformed: " + quoted(arg)
 		}
 	case "localport":

@@ -83,6 +83,10 @@ func seconds(s string, v Version) (int, bool) {
 	if s == "" {
 		return 0, false
 	}
+	limit := int64(math.MaxInt32)
+	if !v.AtLeast(V8_5) { // counted in 64 bits, kept in 32
+		limit = math.MaxInt64
+	}
 	var total int64
 	for s != "" {
 		if v.AtLeast(V10_0) && digit(s[0]) > 9 { // no sign and no space any more
@@ -99,13 +103,14 @@ func seconds(s string, v Version) (int, bool) {
 			}
 			rest = rest[1:]
 		}
-		if n > math.MaxInt32/unit || total > math.MaxInt32-n*unit {
+		if n > limit/unit || total > limit-n*unit {
 			return 0, false
 		}
 		total += n * unit
 		s = rest
 	}
-	return int(total), true
+	kept := int(int32(total))
+	return kept, kept != -1
 }
 
 const scaleUnits = "bkmgtpe"

@@ -305,7 +305,7 @@ func (p *pass) match(l *line, m *mode) (bool, error) {
 // holdsAtStart is what the first pass makes of a criterion: only the release
 // is known then.
 func (p *pass) holdsAtStart(t Term) bool {
-	return t.Attr == "version" && matchList(p.r.opts.releaseName(), t.Arg, false) == matched
+	return t.Attr == "version" && MatchPatterns(p.r.opts.releaseName(), t.Arg)
 }
 
 // The ways in which settings are stored. Each does nothing in a block that is

@@ -1,6 +1,7 @@
 package sshdconf
 
 import (
+	"math"
 	"net/netip"
 	"strings"
 )
@@ -114,7 +115,7 @@ func parseNumericAddr(s string) (netip.Addr, bool) {
 // parseCIDR reads an address with an optional mask length. It returns matched
 // when it is one, missed when it is something else, and invalid when the mask
 // does not fit the address.
-func parseCIDR(s string) (netip.Prefix, tri) {
+func parseCIDR(s string, v Version) (netip.Prefix, tri) {
 	const longest = 63
 	if len(s) > longest {
 		return netip.Prefix{}, missed
@@ -122,11 +123,14 @@ func parseCIDR(s string) (netip.Prefix, tri) {
 	text, mask, hasMask := strings.Cut(s, "/")
 	bits := int64(0)
 	if hasMask {
-		if mask == "" || digit(mask[0]) > 9 {
+		most := int64(128) // more is no mask at all
+		if v.AtLeast(V10_0) {
+			most = math.MaxInt32
+		} else if mask == "" || digit(mask[0]) > 9 {
 			return netip.Prefix{}, missed
 		}
-		n, rest, ok := strtol(mask, 10)
-		if !ok || rest != "" || n > 128 {
+		n, ok := strtonum(mask, 0, most)
+		if !ok {
 			return netip.Prefix{}, missed
 		}
 		bits = n
@@ -150,7 +154,7 @@ func parseCIDR(s string) (netip.Prefix, tri) {
 
 // matchAddrs matches an address against a list of CIDR networks and patterns.
 // With check set nothing is matched, and the list is only looked over.
-func matchAddrs(addr, list string, check bool) tri {
+func matchAddrs(addr, list string, check bool, v Version) tri {
 	var ip netip.Addr
 	if !check {
 		var ok bool
@@ -164,7 +168,7 @@ func matchAddrs(addr, list string, check bool) tri {
 		if entry == "" {
 			return invalid
 		}
-		net, kind := parseCIDR(entry)
+		net, kind := parseCIDR(entry, v)
 		hit := false
 		switch kind {
 		case invalid:
@@ -191,5 +195,5 @@ func validUserPattern(pattern string, v Version) bool {
 	if v.AtLeast(V10_0) {
 		i = strings.LastIndexByte(pattern, '@')
 	}
-	return i < 0 || matchAddrs("", pattern[i+1:], true) != invalid
+	return i < 0 || matchAddrs("", pattern[i+1:], true, v) != invalid
 }

@@ -812,6 +812,14 @@ var dscp = map[string]int{
 
 func qos(arg string, v Version) (string, bool) {
 	arg = asciiLower(arg)
+	if !v.AtLeast(V8_5) { // le has bits of its own there
+		switch n, _, _ := strtol(arg, 0); {
+		case arg == "reliability", n == 0x04:
+			return "reliability", true
+		case arg == "le", n == 0x01:
+			return "le", true
+		}
+	}
 	deprecated := arg == "lowdelay" || arg == "throughput" || arg == "reliability"
 	switch _, named := dscp[arg]; {
 	case deprecated && v.AtLeast(V10_0):
@@ -918,7 +926,7 @@ func readPenaltyExemptList(p *pass, _ *line, a *arguments) *refusal {
 	if why != nil {
 		return why
 	}
-	if matchAddrs("", arg, true) != missed {
+	if matchAddrs("", arg, true, p.r.opts.Version) != missed {
 		return refuse("an address is malformed: " + quoted(arg))
 	}
 	p.first(kPerSourcePenaltyExemptList, arg)
