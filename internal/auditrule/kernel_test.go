@@ -72,6 +72,9 @@ func (k *kernel) request(kind uint16, payload []byte) ([][]byte, error) {
 	buf := make([]byte, 16<<10)
 	for {
 		n, _, err := unix.Recvfrom(k.fd, buf, 0)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

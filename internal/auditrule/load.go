@@ -15,6 +15,8 @@ type Loaded struct {
 	Places   map[string]Pos    // where each setting stands
 	Cleared  Pos               // where -D removes what was loaded before; zero: nowhere
 	Refused  []*LineError      // lines that cannot be loaded
+	Doubt    *LineError        // the first line that cannot be judged; nil: none
+	Sure     int               // how many of Rules come before it; all when there is none
 	Stopped  *LineError        // the one that ends the load; nil: it goes through
 	NotRead  int               // how many lines with content follow it
 }
@@ -39,6 +41,9 @@ func Load(lines []Text, env Env, paths Paths, when Moment) Loaded {
 	goOn := false // after -i or -c
 	immutable := false
 	for i, text := range lines {
+		if out.Stopped != nil {
+			break
+		}
 		line, err := ParseLine(text.Text, text.Pos, env)
 		if err == nil && immutable && line.Kind != Blank && line.Kind != Ignore && line.Kind != Continue {
 			err = &LineError{Pos: text.Pos, Text: text.Text, Reason: "an earlier -e 2 locked the configuration"}
@@ -49,10 +54,12 @@ func Load(lines []Text, env Env, paths Paths, when Moment) Loaded {
 		var refused *LineError
 		if errors.As(err, &refused) {
 			out.Refused = append(out.Refused, refused)
+			if refused.Unsure && out.Doubt == nil {
+				out.Doubt, out.Sure = refused, len(out.Rules)
+			}
 			if !refused.Unsure && !goOn {
 				out.Stopped = refused
 				out.NotRead = countContent(lines[i+1:])
-				return out.Loaded
 			}
 			continue
 		}
@@ -70,6 +77,9 @@ func Load(lines []Text, env Env, paths Paths, when Moment) Loaded {
 				immutable = immutable || s.Name == "e" && s.Value == "2"
 			}
 		}
+	}
+	if out.Doubt == nil {
+		out.Sure = len(out.Rules)
 	}
 	return out.Loaded
 }

@@ -1,0 +1,212 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostguard/hostguard/checks"
+	"github.com/hostguard/hostguard/internal/auditrule"
+	"github.com/hostguard/hostguard/internal/host"
+)
+
+// A discoverer finds paths of one kind on the host. none says in a sentence
+// why there cannot be any, which makes the requirement not applicable.
+type discoverer func(context.Context, *host.Host) (found []place, none string, err error)
+
+// place is a path as a discoverer found it.
+type place struct {
+	what   string
+	path   string
+	folder bool // it is a folder once it exists
+	later  bool // it is watched although it does not exist yet
+}
+
+var discoverers = map[string]discoverer{
+	"docker-binaries":      docker(func(l host.DockerLayout) []host.Place { return l.Binaries }),
+	"docker-sockets":       docker(func(l host.DockerLayout) []host.Place { return l.Sockets }),
+	"docker-configuration": docker(func(l host.DockerLayout) []host.Place { return l.Config }),
+	"docker-units":         docker(func(l host.DockerLayout) []host.Place { return l.UnitFiles }),
+	"docker-data":          docker(func(l host.DockerLayout) []host.Place { return []host.Place{l.DataRoot} }),
+	"containerd":           docker(func(l host.DockerLayout) []host.Place { return l.Containerd }),
+	"connector":            connectorFolders,
+	"connector-files":      connectorFiles,
+	"connector-mounts":     connectorMounts,
+	"volumes":              volumes,
+}
+
+// docker takes a part of docker's layout.
+func docker(part func(host.DockerLayout) []host.Place) discoverer {
+	return func(ctx context.Context, h *host.Host) ([]place, string, error) {
+		l, err := h.DockerLayout(ctx)
+		if err != nil {
+			return nil, "", err
+		}
+		switch l.Kind {
+		case "":
+			return nil, "Docker is not installed.", nil
+		case "rootless":
+			return nil, "", errors.New("cannot tell what to watch: only a rootless docker is here, whose files lie in its user's home")
+		}
+		var found []place
+		for _, p := range part(l) {
+			if p.Path != "" {
+				found = append(found, place{what: p.Name, path: p.Path})
+			}
+		}
+		return found, "", nil
+	}
+}
+
+// eachConnector collects from every connector; none known is an error.
+func eachConnector(ctx context.Context, h *host.Host, collect func(host.Connector) []place) ([]place, string, error) {
+	connectors, err := h.Connectors(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	if len(connectors) == 0 {
+		return nil, "", host.ErrNoConnector
+	}
+	var found []place
+	for _, c := range connectors {
+		found = append(found, collect(c)...)
+	}
+	return found, "", nil
+}
+
+func connectorFolders(ctx context.Context, h *host.Host) ([]place, string, error) {
+	return eachConnector(ctx, h, func(c host.Connector) []place {
+		return []place{{what: "connector", path: c.Dir, folder: true}}
+	})
+}
+
+func connectorFiles(ctx context.Context, h *host.Host) ([]place, string, error) {
+	return eachConnector(ctx, h, func(c host.Connector) []place {
+		found := []place{{what: "connector", path: c.Dir, folder: true}}
+		for _, f := range c.ComposeFiles {
+			found = append(found, place{what: "compose file", path: f})
+		}
+		for _, f := range c.EnvFiles {
+			found = append(found, place{what: "environment file", path: f})
+		}
+		return found
+	})
+}
+
+func connectorMounts(ctx context.Context, h *host.Host) ([]place, string, error) {
+	found, none, err := eachConnector(ctx, h, func(c host.Connector) []place {
+		var found []place
+		for _, f := range c.BindMounts {
+			found = append(found, place{what: "bind mount", path: f})
+		}
+		return found
+	})
+	if err == nil && len(found) == 0 {
+		none = "The connector's containers mount no folder of the host."
+	}
+	return found, none, err
+}
+
+// volumes are docker's folder of volumes, which takes in those to come, and
+// the connector's volumes that lie elsewhere. Which ones lie elsewhere is not
+// known before the first deploy.
+func volumes(ctx context.Context, h *host.Host) ([]place, string, error) {
+	l, err := h.DockerLayout(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	if l.Kind == "" {
+		return nil, "Docker is not installed.", nil
+	}
+	if l.DataRoot.Path == "" {
+		return nil, "", errors.New("cannot tell where docker keeps volumes: its data root is not known")
+	}
+	root := path.Join(l.DataRoot.Path, "volumes")
+	found := []place{{what: "volumes", path: root, folder: true, later: true}}
+	connectors, err := h.Connectors(ctx)
+	if err != nil && !errors.Is(err, host.ErrNoConnector) {
+		return nil, "", err
+	}
+	for _, c := range connectors {
+		for _, v := range c.Volumes {
+			if v.Path != "" && !strings.HasPrefix(path.Clean(v.Path), root+"/") {
+				found = append(found, place{what: "volume " + v.Name, path: v.Path, folder: true})
+			}
+		}
+	}
+	return found, "", nil
+}
+
+// findTargets settles which paths must be covered. absent is evidence of those
+// that do not exist. A verdict with a status ends the look.
+func findTargets(ctx context.Context, h *host.Host, p watchParams) (targets []target, absent []checks.Evidence, v checks.Verdict, err error) {
+	var places []place
+	var none string
+	for _, d := range p.Discover {
+		found, why, err := discoverers[d](ctx, h)
+		if err != nil {
+			return nil, nil, v, err
+		}
+		if why != "" {
+			none = why
+		}
+		places = append(places, found...)
+	}
+	for _, pattern := range p.Paths {
+		expanded := []string{pattern}
+		if strings.ContainsAny(pattern, `*?[`) {
+			if expanded, err = h.Glob(pattern); err != nil {
+				return nil, nil, v, err
+			}
+		}
+		for _, name := range expanded {
+			places = append(places, place{path: name, later: p.Missing == "fail"})
+		}
+	}
+	for _, found := range places {
+		t, there, err := toTarget(h, found, p)
+		if err != nil {
+			return nil, nil, v, err
+		}
+		switch {
+		case slices.ContainsFunc(targets, func(o target) bool { return o.Want == t.Want }):
+		case there || found.later:
+			targets = append(targets, t)
+		default:
+			absent = append(absent, checks.Evidence{Source: found.path, Key: found.what, Got: "does not exist here: nothing to cover"})
+		}
+	}
+	if len(targets) == 0 {
+		if none == "" {
+			none = "None of the paths exists on this host."
+		}
+		v = checks.Inapplicable(none, absent...)
+	}
+	return targets, absent, v, nil
+}
+
+// toTarget finds what a place is: a socket among files is covered by its use.
+func toTarget(h *host.Host, p place, params watchParams) (t target, there bool, err error) {
+	t = target{what: p.what, Want: auditrule.Want{
+		Path: path.Clean(p.path), Perms: auditrule.Perm(params.Perms), Use: params.Use, Folder: p.folder,
+	}}
+	if t.Use {
+		t.Perms = 0
+	}
+	info, err := h.Stat(t.Path)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+		return t, params.Use, nil // a socket is there when its daemon runs
+	}
+	if err != nil {
+		return t, false, err
+	}
+	if info.Mode()&fs.ModeSocket != 0 {
+		t.Use, t.Perms = true, 0
+	}
+	return t, true, nil
+}
