@@ -82,21 +82,22 @@ type matcher struct {
 	patterns []pattern
 }
 
-type pattern struct{ glob, value string }
+type pattern struct{ prefix, glob, value string } // prefix: what stands before the first wildcard
 
 func (m *matcher) add(value string, names []string) error {
 	if m.exact == nil {
 		m.exact = make(map[string]string)
 	}
 	for _, name := range names {
-		if !strings.ContainsAny(name, `*?[\`) {
+		wild := strings.IndexAny(name, `*?[\`)
+		if wild < 0 {
 			m.exact[name] = value
 			continue
 		}
 		if _, err := path.Match(name, ""); err != nil {
 			return fmt.Errorf("%q is not a pattern: %w", name, err)
 		}
-		m.patterns = append(m.patterns, pattern{name, value})
+		m.patterns = append(m.patterns, pattern{name[:wild], name, value})
 	}
 	slices.SortFunc(m.patterns, func(a, b pattern) int { return strings.Compare(a.glob, b.glob) })
 	return nil
@@ -107,6 +108,9 @@ func (m *matcher) match(name string) string {
 		return value
 	}
 	for _, p := range m.patterns {
+		if !strings.HasPrefix(name, p.prefix) {
+			continue
+		}
 		if ok, _ := path.Match(p.glob, name); ok {
 			return p.value
 		}

@@ -3,8 +3,6 @@ package services
 import (
 	"context"
 	"fmt"
-	"path"
-	"slices"
 	"strings"
 
 	"github.com/hostguard/hostguard/checks"
@@ -95,34 +93,31 @@ func count(n int, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
-// belonging is the list of units that belong to the host.
-type belonging struct {
-	names    map[string]bool
-	patterns []string
-}
+// belonging is the list of units that belong to the host, with the reason.
+type belonging struct{ names, patterns matcher }
 
 func (p strayParams) matcher() (*belonging, error) {
-	b := &belonging{names: make(map[string]bool)}
-	for _, names := range p.Allow {
+	b := &belonging{}
+	for why, names := range p.Allow {
 		for _, name := range names {
+			into := &b.names
 			if strings.ContainsAny(name, `*?[\`) {
-				b.patterns = append(b.patterns, name)
-			} else {
-				b.names[name] = true
+				into = &b.patterns
+			}
+			if err := into.add(why, []string{name}); err != nil {
+				return nil, err
 			}
 		}
 	}
-	slices.Sort(b.patterns)
-	return b, p.Validate()
+	return b, nil
 }
 
+// covers reports whether the unit is on the list. Patterns cover only what the
+// distribution ships: a name like systemd-x is easily given to anything.
 func (b *belonging) covers(u unit) bool {
 	stem, template := stemOf(u.name), stemOf(unitfile.Template(u.name))
-	if b.names[stem] || template != "" && b.names[template] {
+	if b.names.match(stem) != "" || template != "" && b.names.match(template) != "" {
 		return true
 	}
-	return u.file.Shipped() && slices.ContainsFunc(b.patterns, func(p string) bool {
-		ok, _ := path.Match(p, stem)
-		return ok
-	})
+	return u.file.Shipped() && b.patterns.match(stem) != ""
 }

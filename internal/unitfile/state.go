@@ -44,7 +44,25 @@ func (t *Tree) Locate(name string) (Unit, error) {
 	return u, err
 }
 
+// location is what locate found, kept for the next who asks.
+type location struct {
+	unit Unit
+	file *file
+}
+
 func (t *Tree) locate(name string) (Unit, *file, error) {
+	if l, known := t.located.Load(name); known {
+		l := l.(location)
+		return l.unit, l.file, nil
+	}
+	u, f, err := t.locateFile(name)
+	if err == nil {
+		t.located.Store(name, location{u, f})
+	}
+	return u, f, err
+}
+
+func (t *Tree) locateFile(name string) (Unit, *file, error) {
 	u := Unit{Name: name, ID: name}
 	if !ValidName(name) {
 		return u, nil, fmt.Errorf("%q is not the name of a unit", name)

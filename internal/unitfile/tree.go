@@ -10,6 +10,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 )
 
@@ -79,6 +80,7 @@ type Tree struct {
 	sysv    map[string]sysvScript // by unit name
 	aliases map[string][]string   // unit name → other names that links give it
 	atBoot  map[string]string     // see AtBoot
+	located sync.Map              // name → location: many checks ask for the same units
 }
 
 // Open lists the folders of unit files and the links in them, and follows the
