@@ -1,7 +1,6 @@
 package rules
 
 import (
-	"embed"
 	"fmt"
 	"io/fs"
 	"path"
@@ -10,9 +9,6 @@ import (
 
 	"github.com/hostguard/hostguard/internal/strictyaml"
 )
-
-//go:embed requirements.yaml */*.yaml
-var embedded embed.FS
 
 // Set is all rules and profiles that are known to a run.
 type Set struct {
@@ -40,15 +36,20 @@ func (s *Set) Profile(name string) *Profile {
 	return nil
 }
 
-// Embedded returns the rules and profiles that hostguard is built with. The
-// error, strictyaml.Errors, lists everything that is wrong with them; file
-// names are paths of the source tree.
-func Embedded() (*Set, error) { return Load(embedded) }
+// Embedded returns the rules and profiles that hostguard is built with:
+// generated.go, which is made from the YAML in this folder, because reading
+// that at every start would take several milliseconds. File names in the set
+// are paths of the source tree.
+func Embedded() *Set {
+	s := &Set{Rules: slices.Clone(embeddedRules), Profiles: slices.Clone(embeddedProfiles), Requirements: embeddedRequirements}
+	s.indexRows()
+	return s
+}
 
 // Load reads a tree of rules: requirements.yaml, profiles/*.yaml and rules in
 // every other folder. The error is strictyaml.Errors.
 func Load(files fs.FS) (*Set, error) {
-	s := &Set{rows: map[string]*Requirement{}}
+	s := &Set{}
 	var errs strictyaml.Errors
 	read := func(name string) strictyaml.Node {
 		data, err := fs.ReadFile(files, name)

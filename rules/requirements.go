@@ -27,21 +27,31 @@ var howForm = regexp.MustCompile(`^(M|A|M A)( F(\([a-z]+\))?)?$`)
 // Requirement returns a row by its id, nil when there is none.
 func (s *Set) Requirement(id string) *Requirement { return s.rows[id] }
 
+func (s *Set) indexRows() {
+	s.rows = map[string]*Requirement{}
+	for i := range s.Requirements {
+		for j := range s.Requirements[i].Rows {
+			row := &s.Requirements[i].Rows[j]
+			s.rows[row.ID] = row
+		}
+	}
+}
+
 func (s *Set) addRequirements(n strictyaml.Node) strictyaml.Errors {
 	var errs strictyaml.Errors
 	errs.Add(n, n.Decode(&s.Requirements))
+	s.indexRows()
 	for i, section := range s.Requirements {
 		for j := range section.Rows {
 			row, at := &s.Requirements[i].Rows[j], n.Items[i].Get("rows").Items[j]
 			switch {
 			case !sourceForm.MatchString(row.ID):
 				errs = append(errs, at.Errorf("the id %q has not the form TC-01", row.ID))
-			case s.rows[row.ID] != nil:
+			case s.rows[row.ID] != row:
 				errs = append(errs, at.Errorf("the requirement %s is given twice", row.ID))
 			case !howForm.MatchString(row.How):
 				errs = append(errs, at.Get("how").Errorf("want M, A or M A, and perhaps F, got %q", row.How))
 			}
-			s.rows[row.ID] = row
 		}
 	}
 	return errs

@@ -10,10 +10,22 @@ import (
 	"github.com/hostguard/hostguard/internal/strictyaml"
 )
 
+// What is embedded is what the YAML says, and a set that is changed does not
+// change the next one.
 func TestEmbedded(t *testing.T) {
 	t.Parallel()
-	if _, err := Embedded(); err != nil {
-		t.Errorf("%v", err)
+	first := Embedded()
+	if first.Profile("true-connector") == nil || first.Requirement("TC-01") == nil || first.Rule(first.Profiles[0].Rules[0].ID) == nil {
+		t.Errorf("the embedded set lacks what it must have: %d rules", len(first.Rules))
+	}
+	known := len(first.Rules)
+	own := strings.Replace(goodRule, "CLK-001", "AAA-001", 1)
+	if err := first.Add("own", []byte(own)); err != nil {
+		t.Fatal(err)
+	}
+	second := Embedded()
+	if len(second.Rules) != known || second.Rule("AAA-001") != nil || second.Profiles[0].Entry("AAA-001") != nil {
+		t.Error("a rule that was added to one set is in the next")
 	}
 }
 

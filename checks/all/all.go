@@ -3,14 +3,20 @@ package all
 
 import (
 	"github.com/hostguard/hostguard/checks"
+	"github.com/hostguard/hostguard/checks/clock"
 	"github.com/hostguard/hostguard/checks/docker"
 	"github.com/hostguard/hostguard/checks/hardware"
+	"github.com/hostguard/hostguard/checks/services"
+	"github.com/hostguard/hostguard/checks/storage"
 	"github.com/hostguard/hostguard/checks/units"
 )
 
 // Families holds one slice per folder below checks/.
 var Families = [][]checks.Check{
+	clock.Checks,
 	docker.Checks,
 	hardware.Checks,
+	services.Checks,
+	storage.Checks,
 	units.Checks,
 }

@@ -80,10 +80,7 @@ func load(src sources) (*audit, error) {
 
 // loadRules returns the embedded rules with those of rulesFolder and of dir.
 func loadRules(dir string) (*rules.Set, error) {
-	set, err := rules.Embedded()
-	if err != nil {
-		return nil, err
-	}
+	set := rules.Embedded()
 	var errs strictyaml.Errors
 	for _, folder := range []string{rulesFolder, dir} {
 		if folder == "" {

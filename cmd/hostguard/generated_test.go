@@ -30,19 +30,19 @@ const top = "../.."
 
 func TestGeneratedSchemas(t *testing.T) {
 	t.Parallel()
-	set := embeddedRules(t)
+	set := rules.Embedded()
 	generated(t, "rules/rule.schema.json", schemaText(t, ruleSchema(all.Families)))
 	generated(t, "rules/configuration.schema.json", schemaText(t, configSchema(set, all.Families)))
 }
 
 func TestGeneratedRequirements(t *testing.T) {
 	t.Parallel()
-	generated(t, "docs/requirements.md", requirementsPage(embeddedRules(t)))
+	generated(t, "docs/requirements.md", requirementsPage(rules.Embedded()))
 }
 
 func TestGeneratedRulePages(t *testing.T) {
 	t.Parallel()
-	set := embeddedRules(t)
+	set := rules.Embedded()
 	pages := map[string][]byte{"README.md": rulesIndex(set)}
 	for i := range set.Rules {
 		pages[set.Rules[i].ID+".md"] = rulePage(set, &set.Rules[i], checksByName(all.Families))
@@ -84,15 +84,6 @@ func generated(t *testing.T, name string, want []byte) {
 	if err := os.WriteFile(path, want, 0o644); err != nil {
 		t.Fatal(err)
 	}
-}
-
-func embeddedRules(t *testing.T) *rules.Set {
-	t.Helper()
-	set, err := rules.Embedded()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return set
 }
 
 // namedTypes are the types whose values are a few words.

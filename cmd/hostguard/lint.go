@@ -55,12 +55,7 @@ func sourceFlags(cmd *cobra.Command, src *sources) {
 func lint(src sources, files []string) strictyaml.Errors {
 	var errs strictyaml.Errors
 	if len(files) > 0 {
-		set, err := rules.Embedded()
-		if err != nil {
-			errs.Add(strictyaml.Node{}, err)
-			return errs
-		}
-		return lintFiles(set, src.Profile, files)
+		return lintFiles(rules.Embedded(), src.Profile, files)
 	}
 	set, err := loadRules(src.Rules)
 	errs.Add(strictyaml.Node{}, err)
