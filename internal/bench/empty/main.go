@@ -1,0 +1,4 @@
+// Empty is the least that a Go program can do: what starting one costs.
+package main
+
+func main() {}
