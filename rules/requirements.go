@@ -1,9 +1,9 @@
 package rules
 
 import (
-	"regexp"
 	"slices"
 
+	"github.com/hostguard/hostguard/internal/lazyregexp"
 	"github.com/hostguard/hostguard/internal/strictyaml"
 )
 
@@ -22,7 +22,7 @@ type Requirement struct {
 	Text string `yaml:"requirement" required:"true"`
 }
 
-var howForm = regexp.MustCompile(`^(M|A|M A)( F(\([a-z]+\))?)?$`)
+var howForm = lazyregexp.New(`^(M|A|M A)( F(\([a-z]+\))?)?$`)
 
 // Requirement returns a row by its id, nil when there is none.
 func (s *Set) Requirement(id string) *Requirement { return s.rows[id] }
@@ -45,11 +45,11 @@ func (s *Set) addRequirements(n strictyaml.Node) strictyaml.Errors {
 		for j := range section.Rows {
 			row, at := &s.Requirements[i].Rows[j], n.Items[i].Get("rows").Items[j]
 			switch {
-			case !sourceForm.MatchString(row.ID):
+			case !sourceForm().MatchString(row.ID):
 				errs = append(errs, at.Errorf("the id %q has not the form TC-01", row.ID))
 			case s.rows[row.ID] != row:
 				errs = append(errs, at.Errorf("the requirement %s is given twice", row.ID))
-			case !howForm.MatchString(row.How):
+			case !howForm().MatchString(row.How):
 				errs = append(errs, at.Get("how").Errorf("want M, A or M A, and perhaps F, got %q", row.How))
 			}
 		}

@@ -7,10 +7,10 @@ package rules
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/hostguard/hostguard/internal/lazyregexp"
 	"github.com/hostguard/hostguard/internal/strictyaml"
 )
 
@@ -121,9 +121,9 @@ func parseName(into *uint8, names []string, text string) error {
 }
 
 var (
-	idForm     = regexp.MustCompile(`^[A-Z]{2,4}-[0-9]{3}$`)
-	tagForm    = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
-	sourceForm = regexp.MustCompile(`^[A-Z]{2}-[0-9]{2}$`) // a row of requirements.yaml
+	idForm     = lazyregexp.New(`^[A-Z]{2,4}-[0-9]{3}$`)
+	tagForm    = lazyregexp.New(`^[a-z0-9]+(-[a-z0-9]+)*$`)
+	sourceForm = lazyregexp.New(`^[A-Z]{2}-[0-9]{2}$`) // a row of requirements.yaml
 )
 
 const maxTitle = 72
@@ -133,7 +133,7 @@ func (r *Rule) validate(rows map[string]*Requirement) strictyaml.Errors {
 	var errs strictyaml.Errors
 	wrong := func(key, format string, args ...any) { errs = append(errs, r.At(key).Errorf(format, args...)) }
 
-	if r.has("id") && !idForm.MatchString(r.ID) {
+	if r.has("id") && !idForm().MatchString(r.ID) {
 		wrong("id", "the id %q has not the form CLK-001: two to four capitals, a dash, three digits", r.ID)
 	}
 	for key, text := range map[string]string{"title": r.Title, "rationale": r.Rationale, "check": r.Check} {
@@ -149,7 +149,7 @@ func (r *Rule) validate(rows map[string]*Requirement) strictyaml.Errors {
 	}
 	errs = append(errs, r.validateWords("source", r.Source, func(word string) error { return r.validSource(word, rows) })...)
 	errs = append(errs, r.validateWords("tags", r.Tags, func(word string) error {
-		if !tagForm.MatchString(word) {
+		if !tagForm().MatchString(word) {
 			return fmt.Errorf("the tag %q is not lower-case letters, digits and single dashes", word)
 		}
 		return nil
@@ -189,7 +189,7 @@ func (r *Rule) validSource(word string, rows map[string]*Requirement) error {
 		return errors.New("source is empty")
 	case rows[word] != nil:
 		return nil
-	case !r.Extra || sourceForm.MatchString(word):
+	case !r.Extra || sourceForm().MatchString(word):
 		return fmt.Errorf("there is no requirement %q (hostguard list requirements)", word)
 	}
 	return nil

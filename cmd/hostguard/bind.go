@@ -6,13 +6,13 @@ import (
 	"io/fs"
 	"maps"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/hostguard/hostguard/checks"
 	"github.com/hostguard/hostguard/checks/all"
 	"github.com/hostguard/hostguard/internal/config"
+	"github.com/hostguard/hostguard/internal/lazyregexp"
 	"github.com/hostguard/hostguard/internal/strictyaml"
 	"github.com/hostguard/hostguard/internal/trustedfile"
 	"github.com/hostguard/hostguard/rules"
@@ -264,7 +264,7 @@ func validate(set *rules.Set, families [][]checks.Check) strictyaml.Errors {
 	return errs
 }
 
-var checkName = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
+var checkName = lazyregexp.New(`^[a-z0-9]+(-[a-z0-9]+)*$`)
 
 func validateChecks(families [][]checks.Check) strictyaml.Errors {
 	var errs strictyaml.Errors
@@ -274,7 +274,7 @@ func validateChecks(families [][]checks.Check) strictyaml.Errors {
 			wrong := func(format string, args ...any) {
 				errs = append(errs, strictyaml.Error{Msg: fmt.Sprintf("check %s: ", c.Name) + fmt.Sprintf(format, args...)})
 			}
-			if !checkName.MatchString(c.Name) {
+			if !checkName().MatchString(c.Name) {
 				wrong("the name is not lower-case words joined by dashes")
 			}
 			if seen[c.Name] {

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +20,7 @@ import (
 	"github.com/hostguard/hostguard/internal/atomicfile"
 	"github.com/hostguard/hostguard/internal/config"
 	"github.com/hostguard/hostguard/internal/host"
+	"github.com/hostguard/hostguard/internal/lazyregexp"
 	"github.com/hostguard/hostguard/internal/printable"
 	"github.com/hostguard/hostguard/internal/strictyaml"
 	"github.com/hostguard/hostguard/internal/timeconf"
@@ -231,11 +231,11 @@ func yamlList(values []string) string {
 
 // plainWord is what YAML reads as text without quotes: a name or path, a port,
 // a time span, a share, an amount of storage.
-var plainWord = regexp.MustCompile(`^([a-zA-Z/][a-zA-Z0-9/_.@*+-]*|[0-9]+/(tcp|udp)|([0-9.]+(ns|us|ms|s|m|h|d|w))+|[0-9.]+(%|B|[KMGT]iB))$`)
+var plainWord = lazyregexp.New(`^([a-zA-Z/][a-zA-Z0-9/_.@*+-]*|[0-9]+/(tcp|udp)|([0-9.]+(ns|us|ms|s|m|h|d|w))+|[0-9.]+(%|B|[KMGT]iB))$`)
 
 // yamlWord writes a string as YAML, in quotes unless it can only be text.
 func yamlWord(s string) string {
-	if plainWord.MatchString(s) && !slices.Contains([]string{"true", "false", "null", "yes", "no", "on", "off"}, strings.ToLower(s)) {
+	if plainWord().MatchString(s) && !slices.Contains([]string{"true", "false", "null", "yes", "no", "on", "off"}, strings.ToLower(s)) {
 		return s
 	}
 	return strconv.QuoteToASCII(s) // its escapes are also YAML's

@@ -5,10 +5,10 @@ import (
 	"net"
 	"net/netip"
 	"path"
-	"regexp"
 	"strconv"
 	"strings"
 
+	"github.com/hostguard/hostguard/internal/lazyregexp"
 	"github.com/hostguard/hostguard/internal/strictyaml"
 )
 
@@ -40,7 +40,7 @@ func (f *Folders) UnmarshalNode(n strictyaml.Node) error {
 // Server is a host name or an address, perhaps with a port.
 type Server string
 
-var hostName = regexp.MustCompile(`^([a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?\.)*[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?\.?$`)
+var hostName = lazyregexp.New(`^([a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?\.)*[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?\.?$`)
 
 // UnmarshalText reads a server's name.
 func (s *Server) UnmarshalText(text []byte) error {
@@ -51,7 +51,7 @@ func (s *Server) UnmarshalText(text []byte) error {
 		}
 		name = host
 	}
-	if _, err := netip.ParseAddr(name); err != nil && (len(name) > 253 || !hostName.MatchString(name)) {
+	if _, err := netip.ParseAddr(name); err != nil && (len(name) > 253 || !hostName().MatchString(name)) {
 		return fmt.Errorf("%q is neither a host name nor an address", text)
 	}
 	*s = Server(text)
@@ -64,13 +64,13 @@ type Account string
 // Names from directory services hold dots, @ and backslashes; what could end
 // or extend a line of a configuration file is not a name. Lengths are compared
 // apart: a counted repetition is compiled once for each count, at every start.
-var accountName = regexp.MustCompile(`^[\p{L}\p{N}_][\p{L}\p{N}_.@\\-]*\$?$`)
+var accountName = lazyregexp.New(`^[\p{L}\p{N}_][\p{L}\p{N}_.@\\-]*\$?$`)
 
 const maxName = 255
 
 // UnmarshalText reads an account's name.
 func (a *Account) UnmarshalText(text []byte) error {
-	if len(text) > maxName || !accountName.Match(text) {
+	if len(text) > maxName || !accountName().Match(text) {
 		return fmt.Errorf("%q is not the name of a user or group", text)
 	}
 	*a = Account(text)
@@ -127,17 +127,17 @@ func validPort(s string) bool {
 // Unit is the name of a systemd unit, or a pattern for names (glob(7)).
 type Unit string
 
-var unitName = regexp.MustCompile(`^[a-zA-Z0-9:_.\\@*?\[\]!-]+$`)
+var unitName = lazyregexp.New(`^[a-zA-Z0-9:_.\\@*?\[\]!-]+$`)
 
 // unitSuffix are the kinds of units that can run, listen or fire.
-var unitSuffix = regexp.MustCompile(`\.(service|socket|timer|path|mount|automount|target|slice|scope|swap|device)$`)
+var unitSuffix = lazyregexp.New(`\.(service|socket|timer|path|mount|automount|target|slice|scope|swap|device)$`)
 
 // UnmarshalText reads a unit's name.
 func (u *Unit) UnmarshalText(text []byte) error {
-	if len(text) > maxName || !unitName.Match(text) {
+	if len(text) > maxName || !unitName().Match(text) {
 		return fmt.Errorf("%q is not the name of a unit", text)
 	}
-	if !unitSuffix.Match(text) {
+	if !unitSuffix().Match(text) {
 		return fmt.Errorf("%q has no unit's ending: did you mean %q?", text, string(text)+".service")
 	}
 	if _, err := path.Match(string(text), ""); err != nil {

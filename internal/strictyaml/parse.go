@@ -5,11 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"sort"
 	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/hostguard/hostguard/internal/lazyregexp"
 )
 
 // Bounds of a file. A rule file or configuration is a hundredth of these.
@@ -97,8 +98,8 @@ func (e *Error) at(file string) Error {
 }
 
 var (
-	yamlError     = regexp.MustCompile(`(?s)^yaml: (?:line \d+: )?(.*)$`)
-	unknownAnchor = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
+	yamlError     = lazyregexp.New(`(?s)^yaml: (?:line \d+: )?(.*)$`)
+	unknownAnchor = lazyregexp.New(`^unknown anchor '(.*)' referenced$`)
 )
 
 // syntaxError gives yaml.v3's message its place. The library names the line
@@ -106,7 +107,7 @@ var (
 // is the last of the shortest beginning of the file that has the same error.
 func syntaxError(file string, data []byte, err error) Error {
 	msg := syntaxMessage(err)
-	if m := unknownAnchor.FindStringSubmatch(msg); m != nil {
+	if m := unknownAnchor().FindStringSubmatch(msg); m != nil {
 		at := max(0, bytes.Index(data, []byte("*"+m[1])))
 		line, column := position(data, at)
 		return Error{file, line, column, fmt.Sprintf("an alias (*%s) is not accepted here: write the value out", m[1])}
@@ -121,7 +122,7 @@ func syntaxError(file string, data []byte, err error) Error {
 }
 
 func syntaxMessage(err error) string {
-	if m := yamlError.FindStringSubmatch(err.Error()); m != nil {
+	if m := yamlError().FindStringSubmatch(err.Error()); m != nil {
 		return m[1]
 	}
 	return err.Error()
