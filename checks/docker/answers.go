@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/hostguard/hostguard/checks"
 	"github.com/hostguard/hostguard/internal/host"
@@ -34,6 +35,7 @@ func judgeDown(l host.DockerLayout, err error) checks.Verdict {
 	for _, s := range l.Sockets {
 		if s.Name == "docker.sock" {
 			at.Source = s.Path
+			at.Got = "nothing listens: " + strings.TrimPrefix(at.Got, "cannot use docker's socket "+s.Path+": ")
 			break
 		}
 	}

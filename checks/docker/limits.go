@@ -48,32 +48,30 @@ func judgeLimits(connectors []host.Connector, logs host.DockerLogs, p limitsPara
 			unknown = append(unknown, fmt.Errorf("cannot tell the limits of the connector in %s: its compose files declare no service", c.Dir))
 		}
 		for _, s := range c.Services {
+			var within []string
 			for _, l := range []struct {
-				wanted    bool
-				key, want string
-				look      func() (got string, limited bool, err error)
+				wanted          bool
+				name, key, want string
+				look            func() (got string, limited bool, err error)
 			}{
-				{p.CPUs, "deploy.resources.limits.cpus", "a number of processors", func() (string, bool, error) { return cpuLimit(s.CPUs) }},
-				{p.Memory, "deploy.resources.limits.memory", "an amount of memory", func() (string, bool, error) { return sizeLimit(s.Memory) }},
-				{p.LogSize, "logging.options.max-size", "a size", func() (string, bool, error) { return logLimit(s, logs) }},
+				{p.CPUs, "processors", "deploy.resources.limits.cpus", "a number of processors", func() (string, bool, error) { return cpuLimit(s.CPUs) }},
+				{p.Memory, "memory", "deploy.resources.limits.memory", "an amount of memory", func() (string, bool, error) { return sizeLimit(s.Memory) }},
+				{p.LogSize, "log", "logging.options.max-size", "a size", func() (string, bool, error) { return logLimit(s, logs) }},
 			} {
 				if !l.wanted {
 					continue
 				}
-				e := checks.Evidence{Source: s.File, Line: s.Line, Key: s.Name + ": " + l.key, Want: l.want}
-				var limited bool
-				var err error
-				e.Got, limited, err = l.look()
+				got, limited, err := l.look()
 				switch {
 				case err != nil:
 					unknown = append(unknown, fmt.Errorf("cannot tell %s of service %s at %s:%d: %w", l.key, s.Name, s.File, s.Line, err))
 				case limited:
-					e.Want = ""
-					seen = append(seen, e)
+					within = append(within, l.name+" "+got)
 				default:
-					missing = append(missing, e)
+					missing = append(missing, checks.Evidence{Source: s.File, Line: s.Line, Key: s.Name + ": " + l.key, Want: l.want, Got: got})
 				}
 			}
+			seen = append(seen, checks.Evidence{Source: s.File, Line: s.Line, Key: "limits of " + s.Name, Got: strings.Join(within, ", ")})
 		}
 	}
 	switch {

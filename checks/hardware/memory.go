@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -67,15 +66,13 @@ func needed(connectors []host.Connector, connectorErr error, p memoryParams) (ne
 	per := p.perInstance()
 	n := need{
 		quantity.Bytes(instances)*per + p.Reserve,
-		fmt.Sprintf("%d × %v and %v for the system", instances, per, p.Reserve),
+		fmt.Sprintf("%d x %v and %v for the system", instances, per, p.Reserve),
 	}
 	if limits > quantity.Bytes(instances)*per {
 		n = need{limits + p.Reserve, fmt.Sprintf("the services' limits, %v, and %v for the system", limits, p.Reserve)}
 	}
 	return n, err
 }
-
-var coreImage = regexp.MustCompile(`^ids_execution_core_container(:|@|$)`)
 
 // count returns a connector's instances, one for each execution core
 // container, and the sum of its services' memory limits.
@@ -93,7 +90,7 @@ func count(c host.Connector) (instances int, limits quantity.Bytes, err error) {
 				return 0, 0, fmt.Errorf("cannot tell how many containers service %s has at %s:%d", s.Name, s.File, s.Line)
 			}
 		}
-		if coreImage.MatchString(path.Base(s.Image)) || strings.HasPrefix(s.Name, "ecc-") {
+		if strings.HasPrefix(path.Base(s.Image), "ids_execution_core_container") || strings.HasPrefix(s.Name, "ecc-") {
 			instances += replicas
 		}
 		if bytes, err := units.RAMInBytes(s.Memory); err == nil && bytes > 0 {

@@ -10,7 +10,6 @@ package composefile
 
 import (
 	"path"
-	"regexp"
 	"strings"
 )
 
@@ -70,10 +69,13 @@ type EnvFile struct {
 	Optional bool
 }
 
-var projectNameForbidden = regexp.MustCompile(`[^a-z0-9_-]`)
-
 // ProjectName is the project name that compose makes of a folder's name.
 func ProjectName(dir string) string {
-	name := projectNameForbidden.ReplaceAllString(strings.ToLower(path.Base(dir)), "")
+	name := strings.Map(func(r rune) rune {
+		if r == '_' || r == '-' || r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return -1
+	}, strings.ToLower(path.Base(dir)))
 	return strings.TrimLeft(name, "_-")
 }

@@ -83,6 +83,7 @@ type mount struct {
 	target string
 	bind   string // absolute host path
 	volume string // key of a named volume
+	text   string // the entry as it was written, variables replaced
 }
 
 func (l *loader) nameProject(name string, documents []document) error {
@@ -152,8 +153,10 @@ func (l *loader) addServices(doc document, n *yaml.Node) error {
 			return err
 		}
 		s.File, s.Line = doc.file, p.where.Line
+		s.mounts = lastByTarget(s.mounts)
 		if before, ok := l.services[p.key]; ok {
 			s = merge(before, s)
+			s.mounts = lastByTarget(s.mounts)
 		}
 		s.Name = p.key
 		l.services[p.key] = s
@@ -358,6 +361,21 @@ func (l *loader) readMounts(n *yaml.Node) ([]mount, error) {
 	return mounts, nil
 }
 
+// addMounts appends the entries of a later file. One that was there before,
+// word by word, is not added again: it keeps its older place, as in compose.
+func addMounts(base, over []mount) []mount {
+	if len(base) == 0 {
+		return over
+	}
+	mounts := slices.Clone(base)
+	for _, m := range over {
+		if !slices.ContainsFunc(mounts, func(b mount) bool { return b.text == m.text }) {
+			mounts = append(mounts, m)
+		}
+	}
+	return mounts
+}
+
 // shortMount reads SOURCE:TARGET[:OPTIONS], or TARGET alone.
 func (l *loader) shortMount(n *yaml.Node) (mount, error) {
 	spec, err := l.known(n)
@@ -369,9 +387,9 @@ func (l *loader) shortMount(n *yaml.Node) (mount, error) {
 		return mount{}, wrong(n, "it is not in the form SOURCE:TARGET:OPTIONS")
 	}
 	if len(parts) == 1 {
-		return mount{target: path.Clean(parts[0])}, nil
+		return mount{target: path.Clean(parts[0]), text: spec}, nil
 	}
-	m := mount{target: path.Clean(parts[1])}
+	m := mount{target: path.Clean(parts[1]), text: spec}
 	if strings.ContainsAny(parts[0][:1], "./~") {
 		m.bind, err = l.absolute(n, parts[0])
 	} else {
@@ -403,7 +421,11 @@ func (l *loader) longMount(n *yaml.Node) (mount, error) {
 	if target == "" {
 		return mount{}, wrong(n, "a mount lacks its target")
 	}
-	m := mount{target: path.Clean(target)}
+	all, err := l.mapping(n)
+	if err != nil {
+		return mount{}, err
+	}
+	m := mount{target: path.Clean(target), text: fmt.Sprint(all)}
 	if source == nil {
 		return m, nil
 	}
@@ -584,6 +606,22 @@ func (l *loader) absolute(n *yaml.Node, s string) (string, error) {
 	return path.Join(l.dir, s), nil
 }
 
+// lastByTarget keeps the last of the mounts at each target, in the place of
+// the first. Compose does so for each file, and again for what is merged.
+func lastByTarget(mounts []mount) []mount {
+	at := map[string]int{}
+	var kept []mount
+	for _, m := range mounts {
+		if i, ok := at[m.target]; ok {
+			kept[i] = m
+			continue
+		}
+		at[m.target] = len(kept)
+		kept = append(kept, m)
+	}
+	return kept
+}
+
 // merge lays over onto base, as compose merges services.
 func merge(base, over service) service {
 	m := over
@@ -605,7 +643,7 @@ func merge(base, over service) service {
 		}
 	}
 	m.Profiles = append(slices.Clone(base.Profiles), over.Profiles...)
-	m.mounts = append(slices.Clone(base.mounts), over.mounts...)
+	m.mounts = addMounts(base.mounts, over.mounts)
 	m.envFiles = append(slices.Clone(base.envFiles), over.envFiles...)
 	return m
 }
@@ -616,12 +654,8 @@ func (l *loader) project() (Project, error) {
 	used := map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(l.services)) {
 		s := l.services[name]
-		byTarget := map[string]mount{}
-		for _, m := range s.mounts {
-			byTarget[m.target] = m
-		}
 		binds, volumes := map[string]bool{}, map[string]bool{}
-		for _, m := range byTarget {
+		for _, m := range s.mounts {
 			if m.bind != "" {
 				binds[m.bind] = true
 			}

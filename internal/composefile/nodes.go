@@ -27,8 +27,6 @@ func (w *walker) step(n *yaml.Node, count int) error {
 	return nil
 }
 
-var yamlLine = regexp.MustCompile(`line ([0-9]+)`)
-
 // parse returns the documents of a compose file. YAML's own messages quote
 // the file, so only their line is kept.
 func parse(f File) ([]*yaml.Node, error) {
@@ -41,7 +39,7 @@ func parse(f File) ([]*yaml.Node, error) {
 		}
 		if err != nil {
 			line := "1"
-			if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
+			if m := regexp.MustCompile(`line ([0-9]+)`).FindStringSubmatch(err.Error()); m != nil {
 				line = m[1]
 			}
 			return nil, fmt.Errorf("cannot read %s:%s: it is not YAML", f.Name, line)

@@ -222,12 +222,15 @@ func readAssignment(s string, vars Variables) (key, rest string, err error) {
 	}
 	key = strings.TrimRightFunc(s[:end], unicode.IsSpace)
 	for _, r := range key {
-		if !strings.ContainsRune("_.-[]", r) && !unicode.IsLetter(r) && !unicode.IsNumber(r) {
+		blank := r != ' ' && isBlank(r) // compose lets tabs be part of a name
+		if !strings.ContainsRune("_.-[]", r) && !unicode.IsLetter(r) && !unicode.IsNumber(r) && !blank {
 			return "", "", errors.New("a variable's name holds a character that it may not")
 		}
 	}
 	if end == len(s) || s[end] == '\n' { // a name alone passes on what the shell has
-		vars[key] = Variable{}
+		if _, set := vars[key]; !set {
+			vars[key] = Variable{}
+		}
 		return key, s[end:], nil
 	}
 	s = strings.TrimLeftFunc(s[end+1:], isBlank)

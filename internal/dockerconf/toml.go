@@ -1,11 +1,6 @@
 package dockerconf
 
-import (
-	"regexp"
-	"strings"
-)
-
-var tomlString = regexp.MustCompile(`^(?:"([^"\\]*)"|'([^']*)')`)
+import "strings"
 
 // TopLevelTOML returns the string that a key before the first table of a TOML
 // file is set to, and its line; line 0 when it is not set. A value that is no
@@ -22,10 +17,15 @@ func TopLevelTOML(data []byte, key string) (value string, line int) {
 		if !found || strings.Trim(strings.TrimSpace(k), `"'`) != key {
 			continue
 		}
-		if m := tomlString.FindStringSubmatch(strings.TrimSpace(v)); m != nil {
-			return m[1] + m[2], n
+		v = strings.TrimSpace(v)
+		if v == "" || v[0] != '"' && v[0] != '\'' {
+			return "", n
 		}
-		return "", n
+		text, _, closed := strings.Cut(v[1:], v[:1])
+		if !closed || v[0] == '"' && strings.Contains(text, `\`) {
+			return "", n
+		}
+		return text, n
 	}
 	return "", 0
 }

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"maps"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -33,8 +32,8 @@ const (
 // Containers are taken to be of a connector by the image, wherever it was
 // pulled from, or by the service's name in the published compose file.
 var (
-	connectorImage   = regexp.MustCompile(`^ids_(execution_core_container|be_data_app|uc_data_app)`)
-	connectorService = regexp.MustCompile(`^(ecc|be-dataapp|uc-dataapp|uc-dataapp-pip)-(provider|consumer)$`)
+	connectorImages   = []string{"ids_execution_core_container", "ids_be_data_app", "ids_uc_data_app_platoon", "ids_uc_data_app_platoon_pip"}
+	connectorServices = []string{"ecc", "be-dataapp", "uc-dataapp", "uc-dataapp-pip"} // -provider, -consumer
 )
 
 // ErrNoConnector is what a check answers that needs a connector's folder when
@@ -46,7 +45,8 @@ var ErrNoConnector = errors.New("no connector folder is known: name it with --co
 func LooksLikeConnector(image, service string) bool {
 	name, _, _ := strings.Cut(path.Base(image), ":")
 	name, _, _ = strings.Cut(name, "@")
-	return connectorImage.MatchString(name) || connectorService.MatchString(service)
+	service = strings.TrimSuffix(strings.TrimSuffix(service, "-provider"), "-consumer")
+	return slices.Contains(connectorImages, name) || slices.Contains(connectorServices, service)
 }
 
 // foundProject is a compose project before its files are read.

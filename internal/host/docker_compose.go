@@ -6,7 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"path"
-	"regexp"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -33,10 +33,8 @@ type ComposeProgram struct {
 	Writable string // why others than root can replace it; empty: they cannot
 }
 
-var composeModule = regexp.MustCompile(`^github\.com/docker/compose/v[0-9]+(/|$)`)
-
 // V2 reports whether the program is compose version 2 or later.
-func (p ComposeProgram) V2() bool { return composeModule.MatchString(p.Module) }
+func (p ComposeProgram) V2() bool { return strings.HasPrefix(p.Module, "github.com/docker/compose/v") }
 
 // ComposePrograms returns the docker composes that are installed for
 // everybody, plugins first. Nothing is executed.

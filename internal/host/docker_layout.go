@@ -8,7 +8,6 @@ import (
 	"maps"
 	"os"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -268,8 +267,6 @@ func (h *Host) connectDocker(ctx context.Context) (dockerAPI, error) {
 	return h.dialDocker(ctx, c.sockets[0])
 }
 
-var userNSFolder = regexp.MustCompile(`^[0-9]+\.[0-9]+$`)
-
 func (h *Host) findDockerLayout(ctx context.Context) (DockerLayout, error) {
 	c, err := h.dockerConfig(ctx)
 	if err != nil {
@@ -284,8 +281,8 @@ func (h *Host) findDockerLayout(ctx context.Context) (DockerLayout, error) {
 	if h.Running() {
 		if e, err := h.Engine(ctx); err == nil {
 			running = e.DataRoot
-			if e.UserNS && userNSFolder.MatchString(path.Base(running)) {
-				running = path.Dir(running) // userns-remap puts a folder named by the ids below it
+			if e.UserNS && strings.Trim(path.Base(running), "0123456789.") == "" {
+				running = path.Dir(running) // userns-remap keeps data in a folder named by the ids below it
 			}
 		}
 	}
