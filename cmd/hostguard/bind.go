@@ -189,6 +189,9 @@ func bindRule(rule *rules.Rule, known map[string]*checks.Check, layers []layer) 
 		names := slices.Sorted(maps.Keys(known))
 		return b, rule.At("check").Errorf("there is no check %q%s", rule.Check, strictyaml.Suggest(rule.Check, names))
 	}
+	if b.Check.Bind == nil {
+		return b, rule.At("check").Errorf("check %s cannot be bound", rule.Check)
+	}
 	var err error
 	b.Probe, err = b.Check.Bind(func(into any) error {
 		if err := decodeLayers(layers, into); err != nil {

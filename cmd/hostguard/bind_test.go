@@ -229,6 +229,10 @@ func TestValidate(t *testing.T) {
 			families: append(bad(func(c *checks.Check) { c.Name = "Plain check" }), testFamilies[0][1:]),
 			want:     "check Plain check: the name is not lower-case words joined by dashes\ncheck Plain check: no rule uses it",
 		},
+		"check that cannot be bound": {
+			families: bad(func(c *checks.Check) { c.Binding = checks.Binding{} }),
+			want:     "check plain: Bind is nil: use checks.Params or checks.NoParams\nrules/f/r.yaml:17:10: check plain cannot be bound",
+		},
 		"parameter without a doc": {
 			families: bad(func(c *checks.Check) {
 				c.Binding = checks.Params(undocumented{}, func(context.Context, *host.Host, undocumented) (checks.Verdict, error) { return checks.Passed(), nil })

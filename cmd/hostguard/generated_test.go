@@ -40,6 +40,11 @@ func TestGeneratedRequirements(t *testing.T) {
 	generated(t, "docs/requirements.md", requirementsPage(rules.Embedded()))
 }
 
+func TestGeneratedConfigurationPage(t *testing.T) {
+	t.Parallel()
+	generated(t, "docs/configuration.md", configurationPage())
+}
+
 func TestGeneratedRulePages(t *testing.T) {
 	t.Parallel()
 	set := rules.Embedded()
@@ -292,6 +297,73 @@ func requirementsPage(set *rules.Set) []byte {
 }
 
 func cell(text string) string { return strings.ReplaceAll(text, "|", `\|`) }
+
+func configurationPage() []byte {
+	var b bytes.Buffer
+	b.WriteString(generatedMark)
+	fmt.Fprintf(&b, `# Configuration
+
+hostguard works without any. `+"`%s`"+` (or `+"`--config FILE`"+`) says what it cannot discover and
+what is different on this host; `+"`hostguard init`"+` writes one from what it finds, and `+"`hostguard lint`"+`
+finds mistakes. Every key is optional. An unknown key, a wrong type, a parameter of a rule that is
+not in the profile: each is an error with its line and column, and nothing is run.
+
+The file, the folders above it and every link on the way must belong to root, and neither file nor
+folders may be writable by group or others: whoever writes it decides what counts as safe. With
+`+"`--root`"+` the configuration of this host does not speak for the tree: name one with `+"`--config`"+`.
+
+`+"```yaml\n%s```"+`
+
+## Parameters
+
+Each rule hands parameters to its check. In force is, each laid over the ones before:
+
+1. the check's default,
+2. the rule's `+"`params`"+`,
+3. the profile's `+"`params`"+` for the rule,
+4. the key above that the rule names in `+"`configured`"+`,
+5. `+"`parameters: {RULE: {…}}`"+` above.
+
+A list or mapping replaces the one before; of a nested parameter only the given keys change.
+`+"`hostguard explain RULE`"+` shows the values in force and where each comes from.
+
+## Rules of your own
+
+Files `+"`%s/*.yaml`"+`, and those in the folder `+"`--rules`"+` names, hold more rules in the form of
+[rule.schema.json](../rules/rule.schema.json). They must be as safe as the configuration. They join
+the profile: as required, or as advice with `+"`level: advice`"+`. They may use every check
+(`+"`hostguard list checks`"+`, `+"`hostguard explain CHECK`"+`); their `+"`source`"+` may name a document of your own. An id that
+exists is an error: an embedded rule is changed by its parameters only.
+
+`+"```yaml"+`
+- id: ACME-001
+  title: The backup agent runs
+  rationale: Without it there is no way back.
+  source: [ACME handbook 7]
+  severity: medium
+  tags: [backup]
+  check: unit-state
+  params: {unit: backup.service, enabled: true, active: true}
+  level: advice
+  remediation:
+    hint: systemctl enable --now backup.service
+`+"```\n", config.DefaultFile, configText(nil), rulesFolder)
+	return b.Bytes()
+}
+
+// The rule that the page shows is one.
+func TestConfigurationPageExample(t *testing.T) {
+	t.Parallel()
+	_, example, _ := strings.Cut(string(configurationPage()), "```yaml\n- id")
+	example, _, _ = strings.Cut("- id"+example, "```")
+	set := rules.Embedded()
+	if err := set.Add("example", []byte(example)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bind(set, set.Profile(config.DefaultProfile), all.Families, &config.Config{}); err != nil {
+		t.Error(err)
+	}
+}
 
 func rulesIndex(set *rules.Set) []byte {
 	var b bytes.Buffer

@@ -63,7 +63,7 @@ type Account string
 
 // Names from directory services hold dots, @ and backslashes; what could end
 // or extend a line of a configuration file is not a name. Lengths are compared
-// apart: a counted repetition is compiled once for each count, at every start.
+// apart: a counted repetition is compiled once for each count.
 var accountName = lazyregexp.New(`^[\p{L}\p{N}_][\p{L}\p{N}_.@\\-]*\$?$`)
 
 const maxName = 255
