@@ -5,6 +5,247 @@ package rules
 import "github.com/hostguard/hostguard/internal/strictyaml"
 
 var embeddedRules = []Rule{
+	{ID: "AUD-001", Title: "auditd runs and is started at boot", Rationale: "Without auditd the kernel's records go to the kernel log, where they are cut and mixed with everything else, and the audit rules are not loaded at the next boot.", Source: []string{
+		"TC-05",
+	}, Severity: 3, Tags: []string{
+		"audit",
+	}, References: []Reference{
+		{Framework: "man", ID: "auditd(8)"},
+		{Framework: "NIST SP 800-53", ID: "AU-12"},
+	}, Check: "unit-state", Params: strictyaml.Node{File: "rules/audit/recording.yaml", Line: 15, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/audit/recording.yaml", Line: 15, Column: 5, Kind: 2, Text: "unit"},
+		{File: "rules/audit/recording.yaml", Line: 15, Column: 11, Kind: 2, Text: "auditd.service"},
+		{File: "rules/audit/recording.yaml", Line: 16, Column: 5, Kind: 2, Text: "enabled"},
+		{File: "rules/audit/recording.yaml", Line: 16, Column: 14, Kind: 3, Text: "true"},
+		{File: "rules/audit/recording.yaml", Line: 17, Column: 5, Kind: 2, Text: "active"},
+		{File: "rules/audit/recording.yaml", Line: 17, Column: 13, Kind: 3, Text: "true"},
+	}}, Remediation: Remediation{Hint: "apt-get install auditd, then systemctl enable --now auditd.service. A unit that is green is no proof that the rules loaded: on Debian 12 a bad line ends the load and nothing shows it (AUD-006 does)."}, node: strictyaml.Node{File: "rules/audit/recording.yaml", Line: 2, Column: 3}},
+	{ID: "AUD-002", Title: "The kernel records, and auditd takes the records", Rationale: "Rules that are listed record nothing while auditing is off, and records that another program takes never reach the audit log that this host is judged by.", Source: []string{
+		"TC-05",
+	}, Severity: 4, Tags: []string{
+		"audit",
+	}, References: []Reference{
+		{Framework: "man", ID: "auditctl(8)"},
+		{Framework: "NIST SP 800-53", ID: "AU-12"},
+	}, Check: "audit-status", Params: strictyaml.Node{File: "rules/audit/recording.yaml", Line: 36, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/audit/recording.yaml", Line: 36, Column: 5, Kind: 2, Text: "aspects"},
+		{File: "rules/audit/recording.yaml", Line: 36, Column: 14, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/audit/recording.yaml", Line: 36, Column: 15, Kind: 2, Text: "enabled"},
+			{File: "rules/audit/recording.yaml", Line: 36, Column: 24, Kind: 2, Text: "collector"},
+		}},
+	}}, Remediation: Remediation{Hint: "auditctl -s shows both. systemctl start auditd.service enables auditing; \"auditctl -e 1\" does so by hand. If audit=0 or audit=off is on the kernel's command line, take it out of /etc/default/grub, run update-grub and reboot. A line \"-e 0\" in /etc/audit/rules.d turns auditing off again at every load."}, node: strictyaml.Node{File: "rules/audit/recording.yaml", Line: 23, Column: 3}},
+	{ID: "AUD-003", Title: "No audit record is lost", Rationale: "What was done is not known when its record was dropped. Whoever can make the host drop records can hide among them.", Source: []string{
+		"TC-05",
+	}, Severity: 3, Tags: []string{
+		"audit",
+	}, References: []Reference{
+		{Framework: "man", ID: "auditctl(8)"},
+		{Framework: "NIST SP 800-53", ID: "AU-5"},
+	}, Check: "audit-status", Params: strictyaml.Node{File: "rules/audit/recording.yaml", Line: 55, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/audit/recording.yaml", Line: 55, Column: 5, Kind: 2, Text: "aspects"},
+		{File: "rules/audit/recording.yaml", Line: 55, Column: 14, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/audit/recording.yaml", Line: 55, Column: 15, Kind: 2, Text: "lost"},
+			{File: "rules/audit/recording.yaml", Line: 55, Column: 21, Kind: 2, Text: "backlog"},
+			{File: "rules/audit/recording.yaml", Line: 55, Column: 30, Kind: 2, Text: "rate"},
+		}},
+		{File: "rules/audit/recording.yaml", Line: 56, Column: 5, Kind: 2, Text: "min_backlog_limit"},
+		{File: "rules/audit/recording.yaml", Line: 56, Column: 24, Kind: 4, Text: "8192"},
+	}}, Remediation: Remediation{Hint: "In /etc/audit/rules.d/audit.rules set \"-b 8192\" or more and no \"-r\" other than 0, then augenrules --load. Find out what makes so many records (aureport -k -i) before resetting the counter with \"auditctl --reset-lost\". Records lost at boot, before auditd is up, need audit_backlog_limit=8192 on the kernel's command line."}, node: strictyaml.Node{File: "rules/audit/recording.yaml", Line: 43, Column: 3}},
+	{ID: "AUD-004", Title: "The kernel reports records that it cannot keep, and does not panic", Rationale: "With the failure mode \"silent\" lost records go unnoticed; with \"panic\" anyone who can fill the backlog takes the connector down.", Source: []string{
+		"TC-05",
+	}, Severity: 2, Tags: []string{
+		"audit",
+	}, References: []Reference{
+		{Framework: "man", ID: "auditctl(8)"},
+	}, Check: "audit-status", Params: strictyaml.Node{File: "rules/audit/recording.yaml", Line: 75, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/audit/recording.yaml", Line: 75, Column: 5, Kind: 2, Text: "aspects"},
+		{File: "rules/audit/recording.yaml", Line: 75, Column: 14, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/audit/recording.yaml", Line: 75, Column: 15, Kind: 2, Text: "failure"},
+		}},
+		{File: "rules/audit/recording.yaml", Line: 76, Column: 5, Kind: 2, Text: "failure_modes"},
+		{File: "rules/audit/recording.yaml", Line: 76, Column: 20, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/audit/recording.yaml", Line: 76, Column: 21, Kind: 2, Text: "printk"},
+		}},
+	}}, Remediation: Remediation{Hint: "Put \"-f 1\" into /etc/audit/rules.d/audit.rules and remove other -f lines there (the last one wins), then augenrules --load."}, node: strictyaml.Node{File: "rules/audit/recording.yaml", Line: 63, Column: 3}},
+	{ID: "AUD-005", Title: "A full disk neither stops the host nor ends recording unseen", Rationale: "auditd can answer a full disk by halting the machine, by dropping to single-user mode or by saying nothing. The first two take the connector down, the last hides an attack behind a full log.", Source: []string{
+		"TC-05",
+	}, Severity: 3, Tags: []string{
+		"audit",
+		"storage",
+	}, References: []Reference{
+		{Framework: "man", ID: "auditd.conf(5)"},
+		{Framework: "NIST SP 800-53", ID: "AU-5"},
+	}, Check: "audit-daemon-config", Remediation: Remediation{Hint: "In /etc/audit/auditd.conf: max_log_file_action = ROTATE, num_logs = 5, space_left = 75, space_left_action = SYSLOG (or EMAIL), admin_space_left_action = SUSPEND, disk_full_action = SUSPEND, disk_error_action = SUSPEND, then \"auditctl --signal HUP\". What is left out is IGNORE for most actions. space_left must be more than admin_space_left, or auditd does not start."}, node: strictyaml.Node{File: "rules/audit/recording.yaml", Line: 82, Column: 3}},
+	{ID: "AUD-006", Title: "The audit rules on disk load, and the kernel holds the same", Rationale: "Rules that only the kernel holds are gone after a reboot; rules that only the disk holds record nothing now. One bad line ends the load, and every rule after it is missing while the unit stays green.", Source: []string{
+		"TC-08",
+	}, Severity: 3, Tags: []string{
+		"audit",
+	}, References: []Reference{
+		{Framework: "man", ID: "augenrules(8)"},
+		{Framework: "man", ID: "audit.rules(7)"},
+	}, Check: "audit-rules-load", Remediation: Remediation{Hint: "Write rules into a file of /etc/audit/rules.d whose name ends in .rules and whose last line ends with a newline, never into /etc/audit/audit.rules, which is generated. Then augenrules --load and read its output: the line it names ends the load. When the configuration is locked (-e 2) only a reboot loads it. Do not load with \"auditctl -R\" by hand: a -D in the file removes every rule first."}, node: strictyaml.Node{File: "rules/audit/recording.yaml", Line: 101, Column: 3}},
+	{ID: "AUD-007", Title: "Docker and its containers started after auditing was enabled", Rationale: "The kernel decides when a process is created whether it can be recorded. A dockerd started before auditing was first enabled leaves no record of anything it does, whatever the rules say.", Source: []string{
+		"TC-08",
+	}, Severity: 3, Tags: []string{
+		"audit",
+		"docker",
+	}, References: []Reference{
+		{Framework: "man", ID: "auditd(8)"},
+	}, Check: "audit-process-age", Params: strictyaml.Node{File: "rules/audit/recording.yaml", Line: 132, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/audit/recording.yaml", Line: 132, Column: 5, Kind: 2, Text: "processes"},
+		{File: "rules/audit/recording.yaml", Line: 132, Column: 16, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/audit/recording.yaml", Line: 132, Column: 17, Kind: 2, Text: "dockerd"},
+			{File: "rules/audit/recording.yaml", Line: 132, Column: 26, Kind: 2, Text: "containerd"},
+		}},
+		{File: "rules/audit/recording.yaml", Line: 133, Column: 5, Kind: 2, Text: "containers"},
+		{File: "rules/audit/recording.yaml", Line: 133, Column: 17, Kind: 3, Text: "true"},
+	}}, Remediation: Remediation{Hint: "systemctl restart containerd.service docker.service (containers stop unless live-restore is on), or reboot. For good: put audit=1 audit_backlog_limit=8192 into GRUB_CMDLINE_LINUX of /etc/default/grub, run update-grub and reboot."}, node: strictyaml.Node{File: "rules/audit/recording.yaml", Line: 120, Column: 3}},
+	{ID: "AUD-010", Title: "Changes and runs of Docker's programs are recorded", Rationale: "Whoever replaces dockerd, containerd or runc owns every container, and whoever runs docker can start one with the host's root in it.", Source: []string{
+		"TC-07",
+		"TC-08",
+	}, Severity: 3, Tags: []string{
+		"audit",
+		"docker",
+	}, References: []Reference{
+		{Framework: "CIS Docker 1.7.0", ID: "1.1.3"},
+	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 15, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/audit/coverage.yaml", Line: 15, Column: 5, Kind: 2, Text: "discover"},
+		{File: "rules/audit/coverage.yaml", Line: 15, Column: 15, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/audit/coverage.yaml", Line: 15, Column: 16, Kind: 2, Text: "docker-binaries"},
+		}},
+		{File: "rules/audit/coverage.yaml", Line: 16, Column: 5, Kind: 2, Text: "perms"},
+		{File: "rules/audit/coverage.yaml", Line: 16, Column: 12, Kind: 2, Text: "wxa"},
+	}}, Remediation: Remediation{Hint: "For each program named here add a line such as \"-w /usr/bin/dockerd -p wxa -k docker\" to /etc/audit/rules.d/50-docker.rules, then augenrules --load. Name the file, not a link to it: a watch on a link sees only the link."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 3, Column: 3}},
+	{ID: "AUD-011", Title: "The use of Docker's and containerd's sockets is recorded", Rationale: "A program that talks to docker.sock needs no docker command and is root on the host. A watch (-w) on a socket records nothing when it is used.", Source: []string{
+		"TC-07",
+		"TC-08",
+	}, Severity: 3, Tags: []string{
+		"audit",
+		"docker",
+	}, References: []Reference{
+		{Framework: "man", ID: "auditctl(8)"},
+	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 35, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/audit/coverage.yaml", Line: 35, Column: 5, Kind: 2, Text: "discover"},
+		{File: "rules/audit/coverage.yaml", Line: 35, Column: 15, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/audit/coverage.yaml", Line: 35, Column: 16, Kind: 2, Text: "docker-sockets"},
+		}},
+		{File: "rules/audit/coverage.yaml", Line: 36, Column: 5, Kind: 2, Text: "use"},
+		{File: "rules/audit/coverage.yaml", Line: 36, Column: 10, Kind: 3, Text: "true"},
+	}}, Remediation: Remediation{Hint: "For each socket two lines in /etc/audit/rules.d/50-docker.rules: \"-a always,exit -F arch=b64 -S connect -F path=/run/docker.sock -k docker\" and the same with arch=b32; then augenrules --load. /run/containerd does not exist when the rules are loaded at boot, which would end the load: first make it with a line \"d /run/containerd 0711 root root -\" in /etc/tmpfiles.d/containerd.conf."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 23, Column: 3}},
+	{ID: "AUD-012", Title: "Changes of Docker's configuration are recorded", Rationale: "daemon.json and containerd's configuration decide what containers may do: one line opens the engine to the network.", Source: []string{
+		"TC-07",
+		"TC-08",
+	}, Severity: 3, Tags: []string{
+		"audit",
+		"docker",
+	}, References: []Reference{
+		{Framework: "CIS Docker 1.7.0", ID: "1.1.6"},
+	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 55, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/audit/coverage.yaml", Line: 55, Column: 5, Kind: 2, Text: "discover"},
+		{File: "rules/audit/coverage.yaml", Line: 55, Column: 15, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/audit/coverage.yaml", Line: 55, Column: 16, Kind: 2, Text: "docker-configuration"},
+		}},
+	}}, Remediation: Remediation{Hint: "In /etc/audit/rules.d/50-docker.rules: \"-w /etc/docker -p wa -k docker\", \"-w /etc/containerd -p wa -k docker\", \"-w /etc/default/docker -p wa -k docker\", as far as they exist; then augenrules --load. A rule on a folder that does not exist ends the load."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 44, Column: 3}},
+	{ID: "AUD-013", Title: "Changes of Docker's units are recorded", Rationale: "The unit's command line overrides daemon.json, and a drop-in with a few lines runs anything as root at the next start.", Source: []string{
+		"TC-07",
+		"TC-08",
+	}, Severity: 2, Tags: []string{
+		"audit",
+		"docker",
+	}, References: []Reference{
+		{Framework: "man", ID: "systemd.unit(5)"},
+	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 73, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/audit/coverage.yaml", Line: 73, Column: 5, Kind: 2, Text: "discover"},
+		{File: "rules/audit/coverage.yaml", Line: 73, Column: 15, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/audit/coverage.yaml", Line: 73, Column: 16, Kind: 2, Text: "docker-units"},
+		}},
+	}}, Remediation: Remediation{Hint: "\"-w /lib/systemd/system/docker.service -p wa -k docker\" and the same for docker.socket and containerd.service in /etc/audit/rules.d/50-docker.rules, and \"-w /etc/systemd/system -p wa -k docker\" for drop-ins to come; then augenrules --load."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 62, Column: 3}},
+	{ID: "AUD-014", Title: "Changes of Docker's data are recorded", Rationale: "Images, containers' files and volumes lie below the data root: who writes there changes what the connector runs and says, past every container boundary.", Source: []string{
+		"TC-07",
+		"TC-08",
+	}, Severity: 3, Tags: []string{
+		"audit",
+		"docker",
+	}, References: []Reference{
+		{Framework: "CIS Docker 1.7.0", ID: "1.1.5"},
+	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 92, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/audit/coverage.yaml", Line: 92, Column: 5, Kind: 2, Text: "discover"},
+		{File: "rules/audit/coverage.yaml", Line: 92, Column: 15, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/audit/coverage.yaml", Line: 92, Column: 16, Kind: 2, Text: "docker-data"},
+		}},
+	}}, Remediation: Remediation{Hint: "\"-w /var/lib/docker -p wa -k docker\" in /etc/audit/rules.d/50-docker.rules, with the folder that docker really uses, then augenrules --load. If it is a link, name what it leads to. If it is a file system of its own, it must be in /etc/fstab, so that it is mounted before the rules are loaded."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 80, Column: 3}},
+	{ID: "AUD-015", Title: "Changes of containerd's data and state are recorded", Rationale: "containerd starts the containers from what lies in these folders; files planted there run as root.", Source: []string{
+		"TC-07",
+		"TC-08",
+	}, Severity: 2, Tags: []string{
+		"audit",
+		"docker",
+	}, References: []Reference{
+		{Framework: "CIS Docker 1.7.0", ID: "1.1.4"},
+	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 110, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/audit/coverage.yaml", Line: 110, Column: 5, Kind: 2, Text: "discover"},
+		{File: "rules/audit/coverage.yaml", Line: 110, Column: 15, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/audit/coverage.yaml", Line: 110, Column: 16, Kind: 2, Text: "containerd"},
+		}},
+	}}, Remediation: Remediation{Hint: "\"-w /var/lib/containerd -p wa -k docker\" and \"-w /run/containerd -p wa -k docker\" in /etc/audit/rules.d/50-docker.rules, then augenrules --load. The second folder must exist when the rules are loaded at boot: make it with a line \"d /run/containerd 0711 root root -\" in /etc/tmpfiles.d/containerd.conf."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 99, Column: 3}},
+	{ID: "AUD-020", Title: "Changes of the connector's folder and property files are recorded", Rationale: "The compose files, the .env file and the property files hold the connector's identity, keys and policy. Its guide asks for audit rules on them.", Source: []string{
+		"TC-06",
+		"TC-08",
+	}, Severity: 3, Tags: []string{
+		"audit",
+		"connector",
+	}, References: []Reference{
+		{Framework: "NIST SP 800-53", ID: "AU-12"},
+	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 129, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/audit/coverage.yaml", Line: 129, Column: 5, Kind: 2, Text: "discover"},
+		{File: "rules/audit/coverage.yaml", Line: 129, Column: 15, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/audit/coverage.yaml", Line: 129, Column: 16, Kind: 2, Text: "connector-files"},
+		}},
+	}}, Remediation: Remediation{Hint: "\"-w /opt/trueconnector -p wa -k trueconnector\" with the connector's folder, in /etc/audit/rules.d/50-trueconnector.rules, then augenrules --load. The guide's \"auditctl -w … -p war\" alone is gone after a reboot; -p war, which records reading too, is fine."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 117, Column: 3}},
+	{ID: "AUD-021", Title: "Changes of what the connector's containers mount are recorded", Rationale: "Host folders that are mounted into containers are the connector's configuration and keystores: a change there changes the connector without touching a container.", Source: []string{
+		"TC-06",
+		"TC-08",
+	}, Severity: 3, Tags: []string{
+		"audit",
+		"connector",
+	}, References: []Reference{
+		{Framework: "NIST SP 800-53", ID: "AU-12"},
+	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 148, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/audit/coverage.yaml", Line: 148, Column: 5, Kind: 2, Text: "discover"},
+		{File: "rules/audit/coverage.yaml", Line: 148, Column: 15, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/audit/coverage.yaml", Line: 148, Column: 16, Kind: 2, Text: "connector-mounts"},
+		}},
+	}}, Remediation: Remediation{Hint: "Mounts below the connector's folder are covered by a rule on that folder. For others add \"-w PATH -p wa -k trueconnector\" to /etc/audit/rules.d/50-trueconnector.rules, then augenrules --load. A mounted socket needs a connect rule instead, as for docker.sock."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 136, Column: 3}},
+	{ID: "AUD-022", Title: "Changes of the connector's volumes are recorded", Rationale: "The volumes hold the connector's logs and the data it exchanged. Before the first deploy they do not exist; a rule on the folder of all volumes covers those to come.", Source: []string{
+		"TC-09",
+		"TC-08",
+	}, Severity: 3, Tags: []string{
+		"audit",
+		"connector",
+		"docker",
+	}, References: []Reference{
+		{Framework: "CIS Docker 1.7.0", ID: "1.1.5"},
+	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 167, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/audit/coverage.yaml", Line: 167, Column: 5, Kind: 2, Text: "discover"},
+		{File: "rules/audit/coverage.yaml", Line: 167, Column: 15, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/audit/coverage.yaml", Line: 167, Column: 16, Kind: 2, Text: "volumes"},
+		}},
+	}}, Remediation: Remediation{Hint: "\"-w /var/lib/docker/volumes -p wa -k trueconnector\" (or a rule on the whole data root) in /etc/audit/rules.d/50-trueconnector.rules, then augenrules --load. Add a rule only for a volume that lies elsewhere, and only if its path is there at every boot: a rule on a path that is gone ends the load."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 155, Column: 3}},
+	{ID: "AUD-030", Title: "Changes of the audit configuration itself are recorded", Rationale: "Who wants to act unrecorded changes the rules first. That change must be the last thing recorded.", Source: []string{
+		"TC-05",
+		"TC-08",
+	}, Severity: 2, Tags: []string{
+		"audit",
+	}, References: []Reference{
+		{Framework: "NIST SP 800-53", ID: "AU-9"},
+	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 185, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/audit/coverage.yaml", Line: 185, Column: 5, Kind: 2, Text: "paths"},
+		{File: "rules/audit/coverage.yaml", Line: 185, Column: 12, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/audit/coverage.yaml", Line: 185, Column: 13, Kind: 2, Text: "/etc/audit"},
+		}},
+		{File: "rules/audit/coverage.yaml", Line: 186, Column: 5, Kind: 2, Text: "missing"},
+		{File: "rules/audit/coverage.yaml", Line: 186, Column: 14, Kind: 2, Text: "fail"},
+	}}, Remediation: Remediation{Hint: "\"-w /etc/audit -p wa -k auditconfig\" in /etc/audit/rules.d/50-audit.rules, then augenrules --load."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 174, Column: 3}},
 	{ID: "CLK-001", Title: "One time daemon keeps the clock", Rationale: "The connector checks the lifetime of tokens and certificates against this clock, and its audit trail is worth what its timestamps are. Without a daemon the clock drifts; two daemons fight over it.", Source: []string{
 		"TC-01",
 	}, Severity: 3, Tags: []string{
@@ -396,6 +637,23 @@ var embeddedRules = []Rule{
 
 var embeddedProfiles = []Profile{
 	{Name: "true-connector", Title: "TRUE Connector host", Rules: []Entry{
+		{ID: "AUD-001", Level: 2},
+		{ID: "AUD-002", Level: 2},
+		{ID: "AUD-003", Level: 2},
+		{ID: "AUD-004", Level: 2},
+		{ID: "AUD-005", Level: 2},
+		{ID: "AUD-006", Level: 2},
+		{ID: "AUD-007", Level: 2},
+		{ID: "AUD-010", Level: 2},
+		{ID: "AUD-011", Level: 2},
+		{ID: "AUD-012", Level: 2},
+		{ID: "AUD-013", Level: 2},
+		{ID: "AUD-014", Level: 2},
+		{ID: "AUD-015", Level: 2},
+		{ID: "AUD-020", Level: 2},
+		{ID: "AUD-021", Level: 2},
+		{ID: "AUD-022", Level: 2},
+		{ID: "AUD-030", Level: 1},
 		{ID: "CLK-001", Level: 2},
 		{ID: "CLK-002", Level: 2},
 		{ID: "CLK-003", Level: 2},

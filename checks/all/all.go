@@ -3,6 +3,7 @@ package all
 
 import (
 	"github.com/hostguard/hostguard/checks"
+	"github.com/hostguard/hostguard/checks/audit"
 	"github.com/hostguard/hostguard/checks/clock"
 	"github.com/hostguard/hostguard/checks/docker"
 	"github.com/hostguard/hostguard/checks/hardware"
@@ -13,6 +14,7 @@ import (
 
 // Families holds one slice per folder below checks/.
 var Families = [][]checks.Check{
+	audit.Checks,
 	clock.Checks,
 	docker.Checks,
 	hardware.Checks,
