@@ -296,7 +296,18 @@ func requirementsPage(set *rules.Set) []byte {
 	return b.Bytes()
 }
 
-func cell(text string) string { return strings.ReplaceAll(text, "|", `\|`) }
+// markdown keeps plain text as it is: what would be markup is escaped, but for
+// code between backticks.
+func markdown(text string) string {
+	parts := strings.Split(text, "`")
+	for i := 0; i < len(parts); i += 2 {
+		parts[i] = strings.NewReplacer("<", `\<`, "*", `\*`, "[", `\[`).Replace(parts[i])
+	}
+	return strings.Join(parts, "`")
+}
+
+// cell is markdown in a table.
+func cell(text string) string { return strings.ReplaceAll(markdown(text), "|", `\|`) }
 
 func configurationPage() []byte {
 	var b bytes.Buffer
@@ -393,21 +404,21 @@ func rulePage(set *rules.Set, r *rules.Rule, known map[string]*checks.Check) []b
 		}
 	}
 	section := func(title, text string) { fmt.Fprintf(&b, "\n## %s\n\n%s\n", title, strings.TrimSpace(text)) }
-	section("Why it matters", r.Rationale)
+	section("Why it matters", markdown(r.Rationale))
 	var sources []string
 	for _, id := range r.Source {
-		sources = append(sources, "- [`"+id+"`](../requirements.md): "+sentence(set.Requirement(id).Text))
+		sources = append(sources, "- [`"+id+"`](../requirements.md): "+markdown(sentence(set.Requirement(id).Text)))
 	}
 	section("The requirement", strings.Join(sources, "\n"))
 	if c := known[r.Check]; c != nil {
-		section("What is looked at: check `"+c.Name+"`", c.Looks)
-		section("What cannot be seen", c.Blind)
+		section("What is looked at: check `"+c.Name+"`", markdown(c.Looks))
+		section("What cannot be seen", markdown(c.Blind))
 		bound, err := bindRule(r, known, layersOf(r, nil, "", &config.Config{}))
 		if err == nil && bound.Params != nil {
 			section("Parameters", paramsTable(bound))
 		}
 	}
-	section("How to mend it by hand", r.Remediation.Hint)
+	section("How to mend it by hand", markdown(r.Remediation.Hint))
 	if len(r.References) > 0 {
 		var refs []string
 		for _, ref := range r.References {
@@ -427,7 +438,8 @@ func paramsTable(b bound) string {
 		if key := b.Rule.Configured[f.Name]; key != "" {
 			by = "`" + key + "`"
 		}
-		fmt.Fprintf(&t, "| `%s` | `%s` | %s | %s |\n", f.Name, cell(formatValue(values.FieldByIndex(f.Index))), cell(f.Doc), by)
+		value := strings.ReplaceAll(formatValue(values.FieldByIndex(f.Index)), "|", `\|`)
+		fmt.Fprintf(&t, "| `%s` | `%s` | %s | %s |\n", f.Name, value, cell(f.Doc), by)
 	}
 	return t.String()
 }
