@@ -35,7 +35,9 @@ func (g *generator) path() string {
 	return g.dir + g.pick("/a", "/a/b", "/a/file", "/a/file", "/link", "/linked/file", "/with\\ space", "/back\\\\slash", "/sock", "/new")
 }
 
-func (g *generator) perms() string { return g.pick("r", "w", "x", "a", "wa", "aw", "rwxa", "WA", "rw", "xa") }
+func (g *generator) perms() string {
+	return g.pick("r", "w", "x", "a", "wa", "aw", "rwxa", "WA", "rw", "xa")
+}
 
 func (g *generator) syscalls() string {
 	return g.some(4, func() string {

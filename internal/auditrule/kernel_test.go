@@ -183,5 +183,7 @@ func (thisHost) Lstat(name string) (FileKind, error) {
 }
 
 func (thisHost) Readlink(name string) (string, error) { return os.Readlink(name) }
-func (thisHost) Mounts() ([]Mount, error)             { return []Mount{{Point: "/", Type: "ext4", Early: true}}, nil }
-func (thisHost) Vanishes(string) (bool, error)        { return false, nil }
+func (thisHost) Mounts() ([]Mount, error) {
+	return []Mount{{Point: "/", Type: "ext4", Early: true}}, nil
+}
+func (thisHost) Vanishes(string) (bool, error) { return false, nil }
