@@ -84,6 +84,7 @@ type mount struct {
 	bind   string // absolute host path
 	volume string // key of a named volume
 	text   string // the entry as it was written, variables replaced
+	short  bool   // in the form SOURCE:TARGET
 }
 
 func (l *loader) nameProject(name string, documents []document) error {
@@ -153,11 +154,10 @@ func (l *loader) addServices(doc document, n *yaml.Node) error {
 			return err
 		}
 		s.File, s.Line = doc.file, p.where.Line
-		s.mounts = lastByTarget(s.mounts)
 		if before, ok := l.services[p.key]; ok {
 			s = merge(before, s)
-			s.mounts = lastByTarget(s.mounts)
 		}
+		s.mounts = lastByTarget(s.mounts)
 		s.Name = p.key
 		l.services[p.key] = s
 	}
@@ -361,15 +361,15 @@ func (l *loader) readMounts(n *yaml.Node) ([]mount, error) {
 	return mounts, nil
 }
 
-// addMounts appends the entries of a later file. One that was there before,
-// word by word, is not added again: it keeps its older place, as in compose.
+// addMounts appends the entries of a later file, or of what extends a service.
+// As in compose, one that is there word by word keeps its older place.
 func addMounts(base, over []mount) []mount {
 	if len(base) == 0 {
 		return over
 	}
 	mounts := slices.Clone(base)
 	for _, m := range over {
-		if !slices.ContainsFunc(mounts, func(b mount) bool { return b.text == m.text }) {
+		if !slices.ContainsFunc(mounts, func(b mount) bool { return b.text != "" && b.text == m.text }) {
 			mounts = append(mounts, m)
 		}
 	}
@@ -387,9 +387,9 @@ func (l *loader) shortMount(n *yaml.Node) (mount, error) {
 		return mount{}, wrong(n, "it is not in the form SOURCE:TARGET:OPTIONS")
 	}
 	if len(parts) == 1 {
-		return mount{target: path.Clean(parts[0]), text: spec}, nil
+		return mount{target: path.Clean(parts[0]), text: spec, short: true}, nil
 	}
-	m := mount{target: path.Clean(parts[1]), text: spec}
+	m := mount{target: path.Clean(parts[1]), text: spec, short: true}
 	if strings.ContainsAny(parts[0][:1], "./~") {
 		m.bind, err = l.absolute(n, parts[0])
 	} else {
@@ -607,11 +607,15 @@ func (l *loader) absolute(n *yaml.Node, s string) (string, error) {
 }
 
 // lastByTarget keeps the last of the mounts at each target, in the place of
-// the first. Compose does so for each file, and again for what is merged.
+// the first. Compose then has them in their long form, so that those of the
+// short form are no longer there word by word.
 func lastByTarget(mounts []mount) []mount {
 	at := map[string]int{}
 	var kept []mount
 	for _, m := range mounts {
+		if m.short {
+			m.text = ""
+		}
 		if i, ok := at[m.target]; ok {
 			kept[i] = m
 			continue

@@ -108,7 +108,10 @@ func (e *expansion) reference(s string, depth int) (text, rest string, err error
 		}
 	}
 	v, set := e.vars[name]
-	present := set && v.Known && (v.Value != "" || !strings.HasPrefix(operator, ":"))
+	present := set && (v.Value != "" || v.Known && !strings.HasPrefix(operator, ":"))
+	if set && !v.Known && operator != "" {
+		e.unknown = append(e.unknown, name)
+	}
 	switch operator {
 	case "":
 		return e.value(name), rest, nil
@@ -183,7 +186,7 @@ func closingBrace(s string) int {
 // ReadEnvironment adds the variables of an environment file (.env) to vars,
 // as docker compose reads it. Errors name file and line.
 func ReadEnvironment(name string, data []byte, vars Variables) error {
-	text := strings.ReplaceAll(strings.TrimPrefix(string(data), "\ufeff"), "\r\n", "\n")
+	text := strings.TrimPrefix(string(data), "\ufeff")
 	total := 0
 	for rest := text; ; {
 		rest = strings.TrimLeftFunc(rest, unicode.IsSpace)

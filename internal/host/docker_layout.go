@@ -202,14 +202,13 @@ func (h *Host) readDockerOptions(c *dockerConf, files map[string][]dockerconf.Un
 			Reason: "An option is set both in daemon.json and by a flag: dockerd does not start with both.",
 		})
 	}
-	c.sockets = dockerSockets(c.options, dockerconf.ListenStreams(files["docker.socket"]))
+	c.sockets = dockerSockets(c.options["hosts"].Values, dockerconf.ListenStreams(files["docker.socket"]))
 	return nil
 }
 
-// dockerSockets returns the unix sockets that the daemon listens on. "fd://"
-// stands for those of docker.socket.
-func dockerSockets(options dockerconf.Options, activated []string) []string {
-	hosts := options["hosts"].Values
+// dockerSockets returns the unix sockets that the daemon listens on by its
+// option hosts. "fd://" stands for those of docker.socket.
+func dockerSockets(hosts, activated []string) []string {
 	if len(hosts) == 0 {
 		return []string{defaultDockerSocket}
 	}

@@ -1,0 +1,272 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// needRoot ends a test that needs sockets which belong to root.
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() == 0 {
+		return
+	}
+	if os.Getenv("HOSTGUARD_REQUIRE") != "" {
+		t.Fatal("needs root")
+	}
+	t.Skip("needs root")
+}
+
+// fakeDocker answers at a socket: a ping as docker does, everything else by
+// the handler.
+func fakeDocker(t *testing.T, answer http.HandlerFunc) string {
+	t.Helper()
+	needRoot(t)
+	socket := filepath.Join(t.TempDir(), "docker.sock")
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Api-Version", "1.41")
+		if strings.HasSuffix(r.URL.Path, "/_ping") {
+			fmt.Fprint(w, "OK")
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		answer(w, r)
+	})}
+	go server.Serve(listener)
+	t.Cleanup(func() { server.Close() })
+	return socket
+}
+
+// askAll asks a fake for all that there is to ask.
+func askAll(t *testing.T, socket string) []error {
+	t.Helper()
+	ctx := t.Context()
+	api, err := New(Options{}).dialDocker(ctx, socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, engineErr := api.engine(ctx)
+	_, listErr := api.list(ctx)
+	_, volumesErr := api.volumes(ctx)
+	return []error{engineErr, listErr, volumesErr}
+}
+
+// TestDockerAnswersBadly: whatever a daemon answers, the look fails in bounded
+// time and memory, with a message of bounded length.
+func TestDockerAnswersBadly(t *testing.T) {
+	needRoot(t)
+	repeat := func(w io.Writer, text string, times int) {
+		for range times {
+			if _, err := io.WriteString(w, text); err != nil {
+				return
+			}
+		}
+	}
+	for name, answer := range map[string]func(w http.ResponseWriter){
+		"garbage":          func(w http.ResponseWriter) { fmt.Fprint(w, "\x1b[2J\x00garbage") },
+		"nothing":          func(http.ResponseWriter) {},
+		"null and strange": func(w http.ResponseWriter) { fmt.Fprint(w, `{"Volumes":[null],"DockerRootDir":"relative"}`) },
+		"half":             func(w http.ResponseWriter) { fmt.Fprint(w, `[{"Id":"a","Names":["/x"`) },
+		"50 MB":            func(w http.ResponseWriter) { repeat(w, strings.Repeat(" ", 1<<20), 50) },
+		"50 MB label":      func(w http.ResponseWriter) { fmt.Fprint(w, `[{"Id":"`); repeat(w, strings.Repeat("x", 1<<20), 50) },
+		"empty containers": func(w http.ResponseWriter) {
+			fmt.Fprint(w, "[{}")
+			repeat(w, strings.Repeat(",{}", 1000), 2000)
+			fmt.Fprint(w, "]")
+		},
+		"deep":      func(w http.ResponseWriter) { repeat(w, strings.Repeat("[", 1000), 5000) },
+		"long fail": func(w http.ResponseWriter) { w.WriteHeader(500); repeat(w, strings.Repeat("e", 1000), 900) },
+		"redirect":  func(w http.ResponseWriter) { w.Header().Set("Location", "http://192.0.2.1/"); w.WriteHeader(302) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			socket := fakeDocker(t, func(w http.ResponseWriter, _ *http.Request) { answer(w) })
+			var before, after runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+			start := time.Now()
+			for i, err := range askAll(t, socket) {
+				if err == nil {
+					t.Errorf("question %d: no error", i)
+				} else if len(err.Error()) > 500 {
+					t.Errorf("question %d: the message is %d bytes long", i, len(err.Error()))
+				}
+			}
+			runtime.ReadMemStats(&after)
+			if took := time.Since(start); took > 5*time.Second {
+				t.Errorf("took %v", took)
+			}
+			if grown := after.HeapSys - before.HeapSys; int64(grown) > 100<<20 {
+				t.Errorf("the heap grew by %d MiB", grown>>20)
+			}
+		})
+	}
+}
+
+// TestDockerNeverAnswers: a daemon that is silent, or drips, costs no more
+// than the deadline.
+func TestDockerNeverAnswers(t *testing.T) {
+	needRoot(t)
+	for name, answer := range map[string]http.HandlerFunc{
+		"silent": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"drip": func(w http.ResponseWriter, r *http.Request) {
+			for r.Context().Err() == nil {
+				fmt.Fprint(w, " ")
+				w.(http.Flusher).Flush()
+				select {
+				case <-r.Context().Done():
+				case <-time.After(10 * time.Millisecond):
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			socket := fakeDocker(t, answer)
+			api, err := New(Options{}).dialDocker(t.Context(), socket)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+			defer cancel()
+			if _, err := api.list(ctx); err == nil || !strings.Contains(err.Error(), "no answer") {
+				t.Errorf("error %v", err)
+			}
+			if ctx.Err() == nil {
+				t.Error("it gave up before the deadline")
+			}
+		})
+	}
+}
+
+// TestDockerSocket: only a socket that root owns and serves is asked.
+func TestDockerSocket(t *testing.T) {
+	needRoot(t)
+	t.Parallel()
+	dir := t.TempDir()
+	listen := func(name string) net.Listener {
+		l, err := net.Listen("unix", filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		return l
+	}
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	listen("foreign")
+	if err := os.Chown(filepath.Join(dir, "foreign"), 65534, 65534); err != nil {
+		t.Fatal(err)
+	}
+	closed := listen("closed").(*net.UnixListener)
+	closed.SetUnlinkOnClose(false)
+	closed.Close()
+	for name, c := range map[string]struct {
+		want string
+		down bool
+	}{
+		"absent":  {"no such file", true},
+		"closed":  {"connection refused", true},
+		"file":    {"not a socket", false},
+		"foreign": {"belongs to uid 65534", false},
+	} {
+		_, err := New(Options{}).dialDocker(t.Context(), filepath.Join(dir, name))
+		if err == nil || !strings.Contains(err.Error(), c.want) || errors.Is(err, ErrDockerDown) != c.down {
+			t.Errorf("%s: error %v (down: %v), want %q", name, err, errors.Is(err, ErrDockerDown), c.want)
+		}
+	}
+	other := listen("other") // a server that speaks something else
+	go func() {
+		for {
+			c, err := other.Accept()
+			if err != nil {
+				return
+			}
+			fmt.Fprint(c, "SSH-2.0-x\r\n")
+			c.Close()
+		}
+	}()
+	if _, err := New(Options{}).dialDocker(t.Context(), filepath.Join(dir, "other")); err == nil || errors.Is(err, ErrDockerDown) {
+		t.Errorf("error %v of a server that is not docker", err)
+	}
+}
+
+// TestDockerLists: ports, mounts and labels arrive as the daemon says them.
+func TestDockerLists(t *testing.T) {
+	socket := fakeDocker(t, func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, `[{"Id":"b","Names":["/other/alias","/zz\u001b[2J"],"Labels":{"a":"\u202e"},
+			"Ports":[{"IP":"::","PrivatePort":8449,"PublicPort":8090,"Type":"tcp"},{"PrivatePort":9000,"Type":"tcp"}],
+			"Mounts":[{"Type":"bind","Source":"/srv","Destination":"/d","RW":true}]},
+			{"Id":"a","Names":["/aa"]}]`)
+	})
+	api, err := New(Options{}).dialDocker(t.Context(), socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	containers, err := api.list(t.Context())
+	if err != nil || len(containers) != 2 {
+		t.Fatalf("%v, error %v", containers, err)
+	}
+	c := containers[1]
+	if containers[0].Name != "aa" || c.Name != "zz\x1b[2J" || c.Labels["a"] != "\u202e" {
+		t.Errorf("names %q, %q, label %q", containers[0].Name, c.Name, c.Labels["a"])
+	}
+	want := []ContainerPort{{netip.IPv6Unspecified(), 8090, 8449, "tcp"}, {netip.Addr{}, 0, 9000, "tcp"}}
+	if len(c.Ports) != 2 || c.Ports[0] != want[0] || c.Ports[1] != want[1] {
+		t.Errorf("ports %v, want %v", c.Ports, want)
+	}
+	if len(c.Mounts) != 1 || c.Mounts[0] != (ContainerMount{Type: "bind", Source: "/srv", Destination: "/d", ReadWrite: true}) {
+		t.Errorf("mounts %v", c.Mounts)
+	}
+}
+
+// TestDockerHostIsNotFollowed: root's environment may name another machine.
+func TestDockerHostIsNotFollowed(t *testing.T) {
+	t.Setenv("DOCKER_HOST", "tcp://192.0.2.1:2375")
+	t.Setenv("DOCKER_API_VERSION", "1.12")
+	socket := fakeDocker(t, func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, `{"ServerVersion":"1","DockerRootDir":"/d"}`)
+	})
+	api, err := New(Options{}).dialDocker(t.Context(), socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e, err := api.engine(t.Context()); err != nil || e.APIVersion != "1.41" || e.DataRoot != "/d" {
+		t.Errorf("engine %+v, error %v", e, err)
+	}
+}
+
+func TestBoundDevice(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		driver  string
+		options map[string]string
+		want    string
+	}{
+		{"local", map[string]string{"type": "none", "o": "bind", "device": "/mnt/x/"}, "/mnt/x"},
+		{"", map[string]string{"o": "ro,rbind", "device": "/mnt"}, "/mnt"},
+		{"local", map[string]string{"type": "tmpfs", "device": "tmpfs"}, ""},
+		{"nfs", map[string]string{"o": "bind", "device": "/mnt"}, ""},
+		{"local", nil, ""},
+	} {
+		if got := boundDevice(c.driver, c.options); got != c.want {
+			t.Errorf("%s %v: %q, want %q", c.driver, c.options, got, c.want)
+		}
+	}
+}
