@@ -125,25 +125,26 @@ func timeServerAddresses(ctx context.Context, name string) ([]string, error) {
 }
 
 // askTimeAddress asks one address, a second time when the first packet or its
-// answer was lost.
+// answer was lost. It ends when ctx does.
 func askTimeAddress(ctx context.Context, address string) TimeAnswer {
 	a := TimeAnswer{Address: address}
 	deadline, _ := ctx.Deadline()
+	dial := func(_, remote string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, "udp", remote)
+		if err == nil {
+			context.AfterFunc(ctx, func() { conn.Close() }) // the library knows no ctx
+		}
+		return conn, err
+	}
 	var response *ntp.Response
 	for _, share := range []time.Duration{2, 1} {
-		left := time.Until(deadline)
-		if left <= 0 {
-			break
-		}
-		response, a.Err = ntp.QueryWithOptions(address, ntp.QueryOptions{Timeout: left / share})
-		var timeout net.Error
-		if !errors.As(a.Err, &timeout) || !timeout.Timeout() {
+		response, a.Err = ntp.QueryWithOptions(address, ntp.QueryOptions{Timeout: max(time.Until(deadline)/share, time.Millisecond), Dialer: dial})
+		if ctx.Err() != nil || !isTimeout(a.Err) {
 			break
 		}
 	}
 	if response == nil {
-		var timeout net.Error
-		if a.Err == nil || errors.As(a.Err, &timeout) && timeout.Timeout() {
+		if ctx.Err() != nil || isTimeout(a.Err) {
 			a.Err = errors.New("no answer in time")
 		}
 		return a
@@ -153,9 +154,10 @@ func askTimeAddress(ctx context.Context, address string) TimeAnswer {
 	if err := response.Validate(); err != nil {
 		a.Err = err
 		switch {
-		case response.IsKissOfDeath():
+		case response.IsKissOfDeath() && response.KissCode != "":
 			a.Err = fmt.Errorf("it refuses to answer (kiss of death %q)", response.KissCode)
-		case errors.Is(err, ntp.ErrInvalidStratum), errors.Is(err, ntp.ErrInvalidLeapSecond):
+		case errors.Is(err, ntp.ErrInvalidStratum), errors.Is(err, ntp.ErrInvalidLeapSecond), errors.Is(err, ntp.ErrKissOfDeath):
+			// chronyd says that with stratum 0 and no kiss code.
 			a.Err = fmt.Errorf("it is not synchronised itself (stratum %d)", response.Stratum)
 		}
 	}
@@ -177,4 +179,9 @@ func ParseTimeServer(s string) (TimeServer, error) {
 		return TimeServer{}, fmt.Errorf("%q is not a time server: want NAME, NAME:PORT, ADDRESS or [ADDRESS]:PORT", s)
 	}
 	return TimeServer{Name: name, Port: int(n)}, nil
+}
+
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
 }
