@@ -120,6 +120,11 @@ func (c *Config) When(decide func(Term) bool) (*Effective, error) {
 		return decide(t)
 	})
 	p.blockAt = c.blockAt()
+	return c.finish(p)
+}
+
+// finish runs a second pass and lays it over what holds outside Match blocks.
+func (c *Config) finish(p *pass) (*Effective, error) {
 	if err := p.run(c.File); err != nil {
 		return nil, err
 	}

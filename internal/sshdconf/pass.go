@@ -36,6 +36,7 @@ func refuse(text string) *refusal { return &refusal{text: text} }
 type pass struct {
 	r       *reader
 	decide  func(Term) bool // whether a criterion holds; nil in the first pass
+	chosen  map[*Block]bool // the blocks whose criteria hold, instead of decide
 	slots   []slot
 	at      Place
 	active  bool
@@ -282,6 +283,8 @@ func (p *pass) match(l *line, m *mode) (bool, error) {
 	hit := false
 	switch {
 	case *m == neverMatch:
+	case p.chosen != nil:
+		hit = p.chosen[b]
 	case len(c.terms) == 0:
 		hit = true
 	case p.decide != nil:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -76,6 +77,25 @@ func (r *reader) include(pattern string, from Place) ([]string, error) {
 	}
 	r.includes[pattern] = names
 	return names, nil
+}
+
+// folders are those that Include patterns are looked up in.
+func (r *reader) folders() []string {
+	var out []string
+	for pattern := range r.includes {
+		if !strings.ContainsAny(pattern, `*?[`) {
+			continue // one file, which changes by itself
+		}
+		dir := path.Dir(pattern)
+		for strings.ContainsAny(dir, `*?[\`) {
+			dir = path.Dir(dir)
+		}
+		if path.IsAbs(dir) && !slices.Contains(out, dir) {
+			out = append(out, dir)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 func (o *Options) home(user string) (string, bool) {

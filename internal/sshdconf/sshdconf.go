@@ -59,6 +59,8 @@ type Config struct {
 	File string
 	// Files are all files read, in the order of first reading.
 	Files []string
+	// Folders are those whose content decides which files are included.
+	Folders []string
 	// Remarks are deprecated and unsupported keywords that sshd skips.
 	Remarks []Problem
 	// Directives are all lines that name a keyword, in sshd's reading order,
@@ -122,6 +124,7 @@ func Parse(fs FS, opts Options) (*Config, error) {
 	for _, f := range r.order {
 		c.Files = append(c.Files, path.Clean(f))
 	}
+	c.Folders = r.folders()
 	p.fillDefaults()
 	if err := p.checkStart(); err != nil {
 		return nil, err

@@ -1,0 +1,67 @@
+// Package ssh looks at who can log in over SSH, and how. Everything is judged
+// by what sshd does with its configuration: for every account, under every
+// combination of Match blocks that can come about, not by what a line says.
+package ssh
+
+import (
+	"github.com/hostguard/hostguard/checks"
+	"github.com/hostguard/hostguard/internal/host"
+)
+
+const (
+	looksAtConfig = "Reads sshd's configuration as sshd does: everything it includes, the first value that wins, lists that accumulate, every combination of Match blocks that can come about, and the options of the running daemon's command line. On a running host sshd itself is asked with -T, at most four times in all; where it says something else the answer is an error that shows both."
+	blindToConfig = "In a file tree: how a daemon is really started. Accounts of LDAP and other services are assumed to match any pattern."
+)
+
+// Checks are the mechanisms of this family.
+var Checks = []checks.Check{
+	{
+		Name:    "sshd-option",
+		Looks:   looksAtConfig + " The keyword's value must be a wanted one everywhere.",
+		Blind:   blindToConfig,
+		Needs:   host.Root,
+		Binding: checks.Params(optionParams{}, option),
+	},
+	{
+		Name:    "sshd-login-methods",
+		Looks:   looksAtConfig + " Works out which methods, alone or together, let each account in: AuthenticationMethods, password, keyboard-interactive with PAM, public key, host-based, GSSAPI, PermitRootLogin and the lists of allowed and denied users and groups.",
+		Blind:   blindToConfig + " Whether an account's password is set or locked plays no part: it can be set tomorrow.",
+		Needs:   host.Root,
+		Binding: checks.Params(methodsParams{Accounts: everyone}, methods),
+	},
+	{
+		Name:    "sshd-allow-groups",
+		Looks:   looksAtConfig + " Then compares AllowGroups with the groups of the host and their members, by primary group too.",
+		Blind:   "Members that a directory service adds: with one in nsswitch.conf the answer is an error.",
+		Needs:   host.Root,
+		Binding: checks.Params(allowGroupsParams{}, allowGroups),
+	},
+	{
+		Name:    "sshd-allow-users",
+		Looks:   looksAtConfig + " Then compares AllowUsers with the accounts of the host and with AllowGroups: an account must be in both.",
+		Blind:   "Groups that a directory service adds: with one in nsswitch.conf the answer is an error.",
+		Needs:   host.Root,
+		Binding: checks.Params(allowUsersParams{}, allowUsers),
+	},
+	{
+		Name:    "sshd-use-pam",
+		Looks:   looksAtConfig + " Compares UsePAM with what is wanted of it.",
+		Blind:   blindToConfig,
+		Needs:   host.Root,
+		Binding: checks.Params(usePAMParams{Want: "no", Decided: "any"}, usePAM),
+	},
+	{
+		Name:    "sshd-current",
+		Looks:   "Compares when the listening sshd last read its configuration (its start, or its pid file's time after a reload) with the last change of every file it reads and every folder it includes from; and whether its program was replaced since.",
+		Blind:   "A file that an Include names without a wildcard and that is gone. A change of clock between the two.",
+		Needs:   host.Root | host.Running,
+		Binding: checks.NoParams(current),
+	},
+	{
+		Name:    "ssh-servers",
+		Looks:   "Lists processes, programs and units of SSH servers other than OpenSSH's, a second sshd with options of its own, and what else listens on port 22.",
+		Blind:   "An SSH server under another name on another port, and in a container. In a file tree: what runs.",
+		Needs:   host.Root,
+		Binding: checks.NoParams(servers),
+	},
+}
