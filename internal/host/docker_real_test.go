@@ -1,0 +1,260 @@
+package host
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/image"
+	dockermount "github.com/docker/docker/api/types/mount"
+	"github.com/docker/docker/api/types/volume"
+	"github.com/docker/docker/client"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/hostguard/hostguard/internal/lab"
+)
+
+// realDockerd starts a dockerd of the test's own and returns its folder and a
+// client for it. Socket paths must be short, so the folder is not t.TempDir's.
+func realDockerd(t *testing.T) (string, *client.Client) {
+	t.Helper()
+	lab.Need(t, lab.Docker)
+	dir, err := os.MkdirTemp("/tmp", "hgd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	config := filepath.Join(dir, "daemon.json")
+	if err := os.WriteFile(config, []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(dir, "s")
+	cmd := exec.Command("/usr/sbin/dockerd", "--config-file="+config, "--data-root="+dir+"/data", "--exec-root="+dir+"/exec",
+		"--pidfile="+dir+"/pid", "-H", "unix://"+socket, "--iptables=false", "--ip6tables=false", "--bridge=none", "--storage-driver=vfs")
+	var log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &log, &log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	t.Cleanup(func() {
+		cmd.Process.Signal(syscall.SIGTERM) // it ends its containerd by itself
+		select {
+		case <-ended:
+		case <-time.After(15 * time.Second):
+			syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+			<-ended
+		}
+	})
+	c, err := client.NewClientWithOpts(client.WithHost("unix://"+socket), client.WithAPIVersionNegotiation())
+	if err != nil {
+		t.Fatal(err)
+	}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(30 * time.Second); ; {
+		if _, err := c.Ping(t.Context()); err == nil {
+			return dir, c
+		}
+		select {
+		case err := <-ended:
+			ended <- err
+			t.Fatalf("dockerd ended: %v\n%s", err, log.String())
+		case <-deadline:
+			t.Fatal("dockerd does not answer")
+		case <-tick.C:
+		}
+	}
+}
+
+// importImage makes an image that holds one file.
+func importImage(t *testing.T, c *client.Client, name string) {
+	t.Helper()
+	var archive bytes.Buffer
+	w := tar.NewWriter(&archive)
+	if err := w.WriteHeader(&tar.Header{Name: "x", Mode: 0o644}); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	answer, err := c.ImageImport(t.Context(), image.ImportSource{Source: &archive, SourceName: "-"}, name, image.ImportOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	b.ReadFrom(answer)
+	answer.Close()
+}
+
+// TestRealDocker: facts equal what docker inspect says, with no container and
+// with many.
+func TestRealDocker(t *testing.T) {
+	dir, c := realDockerd(t)
+	ctx := t.Context()
+	api, err := New(Options{}).dialDocker(ctx, filepath.Join(dir, "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := api.list(ctx); err != nil || len(got) != 0 {
+		t.Fatalf("an empty docker lists %v, error %v", got, err)
+	}
+	engine, err := api.engine(ctx)
+	if err != nil || engine.DataRoot != dir+"/data" || engine.LoggingDriver != "json-file" || engine.Rootless || engine.UserNS {
+		t.Errorf("engine %+v, error %v", engine, err)
+	}
+	count, _ := strconv.Atoi(os.Getenv("HOSTGUARD_DOCKER_CONTAINERS"))
+	if count == 0 {
+		count = 20
+	}
+	makeContainers(t, c, dir, count)
+	compareWithInspect(t, api, c, dir)
+
+	best := time.Hour
+	for range 20 {
+		start := time.Now()
+		if _, err := api.list(ctx); err != nil {
+			t.Fatal(err)
+		}
+		best = min(best, time.Since(start))
+	}
+	t.Logf("%d containers listed in %v, %v each", count, best, best/time.Duration(count))
+	if each := best / time.Duration(count); each > 500*time.Microsecond {
+		t.Errorf("a container costs %v, 500µs is the most", each)
+	}
+}
+
+// makeContainers makes containers of a connector, with labels as hostile as
+// docker takes them.
+func makeContainers(t *testing.T, c *client.Client, dir string, count int) {
+	t.Helper()
+	ctx := t.Context()
+	const name = "rdlabengpa/ids_execution_core_container:v1"
+	importImage(t, c, name)
+	for _, v := range []volume.CreateOptions{
+		{Name: "plain"}, {Name: "bound", Driver: "local", DriverOpts: map[string]string{"type": "none", "o": "bind", "device": dir}},
+	} {
+		if _, err := c.VolumeCreate(ctx, v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var wg sync.WaitGroup
+	work := make(chan int)
+	for range 4 {
+		wg.Go(func() {
+			for i := range work {
+				_, err := c.ContainerCreate(ctx, &container.Config{
+					Image: name, Cmd: []string{"/x"},
+					Labels: map[string]string{
+						labelProject: "p", labelDir: "/opt/tc", labelService: "ecc-provider",
+						"evil\x1b[2J": "\u202e\"}\n\x9b" + strings.Repeat("x", 100),
+					},
+				}, &container.HostConfig{
+					NetworkMode: "none",
+					Mounts: []dockermount.Mount{
+						{Type: dockermount.TypeBind, Source: dir, Target: "/bind", ReadOnly: true},
+						{Type: dockermount.TypeVolume, Source: "plain", Target: "/plain"},
+						{Type: dockermount.TypeVolume, Source: "bound", Target: "/bound"},
+						{Type: dockermount.TypeTmpfs, Target: "/tmpfs"},
+					},
+				}, nil, nil, fmt.Sprintf("c%d", i))
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for i := range count {
+		work <- i
+	}
+	close(work)
+	wg.Wait()
+}
+
+func compareWithInspect(t *testing.T, api dockerAPI, c *client.Client, dir string) {
+	t.Helper()
+	ctx := t.Context()
+	containers, err := api.list(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, got := range containers[:min(len(containers), 20)] {
+		inspected, err := c.ContainerInspect(ctx, got.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		created, err := time.Parse(time.RFC3339Nano, inspected.Created)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := Container{
+			ID: inspected.ID, Name: strings.TrimPrefix(inspected.Name, "/"), Image: inspected.Config.Image, State: inspected.State.Status,
+			Created: created.Truncate(time.Second).Local(), Labels: inspected.Config.Labels, NetworkMode: string(inspected.HostConfig.NetworkMode),
+		}
+		for _, m := range inspected.Mounts {
+			want.Mounts = append(want.Mounts, ContainerMount{Type: string(m.Type), Name: m.Name, Source: m.Source, Destination: m.Destination, ReadWrite: m.RW})
+		}
+		byTarget := func(a, b ContainerMount) int { return strings.Compare(a.Destination, b.Destination) }
+		slices.SortFunc(want.Mounts, byTarget)
+		slices.SortFunc(got.Mounts, byTarget)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("docker inspect (-), hostguard (+):\n%s", diff)
+		}
+	}
+	volumes, err := api.volumes(ctx)
+	want := []Volume{
+		{Name: "bound", Driver: "local", Path: dir + "/data/volumes/bound/_data", Device: dir},
+		{Name: "plain", Driver: "local", Path: dir + "/data/volumes/plain/_data"},
+	}
+	if diff := cmp.Diff(want, volumes); err != nil || diff != "" {
+		t.Errorf("volumes: error %v\n%s", err, diff)
+	}
+	device, err := New(Options{}).savedDevice(dir + "/data/volumes/bound")
+	if err != nil || device != dir {
+		t.Errorf("the device as docker saved it: %q, error %v", device, err)
+	}
+	h := New(Options{})
+	found, err := h.foundProjects(containers, nil)
+	if err != nil || len(found) != 1 || found[0].dir != "/opt/tc" || len(found[0].containers) != len(containers) {
+		t.Errorf("projects %d, error %v", len(found), err)
+	}
+}
+
+// TestRealDockerdRefusesBoth: what the layout calls a conflict, dockerd calls
+// one too (hard case 27).
+func TestRealDockerdRefusesBoth(t *testing.T) {
+	t.Parallel()
+	lab.Need(t, lab.Docker)
+	dir := t.TempDir()
+	config := filepath.Join(dir, "daemon.json")
+	if err := os.WriteFile(config, []byte(`{"data-root": "`+dir+`/a", "hosts": ["unix://`+dir+`/s"]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "/usr/sbin/dockerd", "--config-file="+config, "--data-root="+dir+"/b", "-H", "unix://"+dir+"/t").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "specified both as a flag and in the configuration file") ||
+		!strings.Contains(string(out), "data-root") || !strings.Contains(string(out), "hosts") {
+		t.Errorf("dockerd: %v: %s", err, out)
+	}
+	h := hostTree(t, with(map[string]string{
+		"etc/docker/daemon.json": `{"data-root": "/a", "hosts": ["unix:///s"]}`,
+		"etc/default/docker":     "DOCKER_OPTS=--data-root=/b",
+	}), Options{})
+	l, err := h.DockerLayout(t.Context())
+	if err != nil || len(l.Conflicts) != 2 || l.Conflicts[0].Key != "data-root" || l.Conflicts[1].Key != "hosts" {
+		t.Errorf("conflicts %+v, error %v", l.Conflicts, err)
+	}
+}
