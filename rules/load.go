@@ -107,6 +107,14 @@ func (s *Set) Add(file string, data []byte) error {
 	return errs.OrNil()
 }
 
+// Forget drops the embedded rules that were made from a file of the source
+// tree, so that Add can take in the file as it is now. Other files are none.
+func (s *Set) Forget(file string) {
+	s.Rules = slices.DeleteFunc(s.Rules, func(r Rule) bool {
+		return !r.Extra && (file == r.node.File || strings.HasSuffix(file, "/"+r.node.File))
+	})
+}
+
 func (s *Set) addRules(n strictyaml.Node, extra bool) strictyaml.Errors {
 	var errs strictyaml.Errors
 	if n.Kind != strictyaml.List {

@@ -149,6 +149,24 @@ func TestExtraRules(t *testing.T) {
 	compare(t, "", s.Add("rules.d/empty.yaml", []byte("# none yet\n")))
 }
 
+// A file of the source tree can be read again as it is now.
+func TestForget(t *testing.T) {
+	t.Parallel()
+	s := goodSet(t, goodRule)
+	s.Forget("other/r.yaml")
+	if s.Rule("CLK-001") == nil {
+		t.Fatal("another file took the rule along")
+	}
+	s.Forget("/src/hostguard/rules/f/r.yaml")
+	if s.Rule("CLK-001") != nil {
+		t.Fatal("the rule is still there")
+	}
+	compare(t, "", s.Add("rules/f/r.yaml", []byte(edited("high", "low"))))
+	if r := s.Rule("CLK-001"); r == nil || r.Severity != Low || len(s.Profile("p").Rules) != 1 {
+		t.Errorf("the rule was not read again: %+v", r)
+	}
+}
+
 // Equal digests mean equal requirements: order, layout and comments do not
 // count, everything that is required does.
 func TestDigest(t *testing.T) {

@@ -337,8 +337,12 @@ func validateEntries(set *rules.Set, profile *rules.Profile, known map[string]*c
 			errs = append(errs, profile.At(i, "required_when", "key").Errorf("hostguard.yaml has no key %q%s", when.Key, strictyaml.Suggest(when.Key, config.Keys())))
 		}
 		rule := set.Rule(entry.ID)
-		if rule == nil || entry.Params.Kind == strictyaml.Absent || known[rule.Check] == nil {
-			continue // said elsewhere, or nothing to add to what the rule itself says
+		if rule == nil {
+			errs = append(errs, profile.At(i, "id").Errorf("the profile %s names the rule %q, which there is not", profile.Name, entry.ID))
+			continue
+		}
+		if entry.Params.Kind == strictyaml.Absent || known[rule.Check] == nil {
+			continue // nothing to add to what was said of the rule itself
 		}
 		_, err := bindRule(rule, known, layersOf(rule, &entry, profile.Name, &config.Config{}))
 		errs.Add(profile.At(i), err)

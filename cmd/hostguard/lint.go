@@ -26,7 +26,8 @@ its file, line and column, and exits with 2 if there are any.
 Without FILE it looks at what check would use: the embedded rules, those of
 ` + rulesFolder + ` and --rules, and the configuration. With FILE it
 looks at these files, wherever they are and whoever owns them: a list is taken
-for rules, a mapping for a configuration.`,
+for rules, a mapping for a configuration. A rule file of hostguard's own source
+tree (rules/…) stands for the embedded rules that were made from it.`,
 		RunE: func(cmd *cobra.Command, files []string) error {
 			errs := lint(src, files)
 			for _, err := range errs {
@@ -85,6 +86,9 @@ func lintFiles(set *rules.Set, profile string, files []string) strictyaml.Errors
 		case err != nil:
 			errs.Add(at, err)
 		case root.Kind == strictyaml.List:
+			if abs, err := filepath.Abs(file); err == nil {
+				set.Forget(abs)
+			}
 			errs.Add(at, set.Add(file, data))
 		default:
 			cfg, err := config.Parse(file, data)
