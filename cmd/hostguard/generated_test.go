@@ -468,7 +468,11 @@ func TestInitText(t *testing.T) {
 		"nasty":  {"/opt/a b: {c}#", "/opt/\x1b[2J\u202e", "/opt/\"'\\", "/opt/ü", "/ no", "/opt/x\ny"},
 		"yamlly": {"/- a", "/~", "/opt/&a", "/opt/*", "/true"},
 	} {
-		found := []discovery{{"connector.dir", dirs, "label of\ncontainer x: y"}, {"ntp.servers", []string{"1.2.3.4", "no", "5"}, "f:1"}}
+		found := []discovery{
+			{Key: "connector.dir", Values: dirs, Seen: "label of\ncontainer x: y"},
+			{Key: "ntp.servers", Values: []string{"1.2.3.4", "no", "5"}, Seen: "f:1"},
+			{Key: "ssh.group", Values: []string{"yes"}, Single: true, Seen: "f:2"},
+		}
 		cfg, err := config.Parse("f", configText(found))
 		if err != nil {
 			t.Errorf("%s: %v\n%s", name, err, configText(found))
@@ -479,6 +483,9 @@ func TestInitText(t *testing.T) {
 		}
 		if diff := cmp.Diff([]config.Server{"1.2.3.4", "no", "5"}, cfg.NTP.Servers); diff != "" {
 			t.Errorf("%s: servers (-want +got):\n%s", name, diff)
+		}
+		if cfg.SSH.Group != "yes" {
+			t.Errorf("%s: group = %q", name, cfg.SSH.Group)
 		}
 	}
 }

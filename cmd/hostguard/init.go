@@ -22,6 +22,7 @@ import (
 	"github.com/hostguard/hostguard/internal/host"
 	"github.com/hostguard/hostguard/internal/lazyregexp"
 	"github.com/hostguard/hostguard/internal/printable"
+	"github.com/hostguard/hostguard/internal/sshdconf"
 	"github.com/hostguard/hostguard/internal/strictyaml"
 	"github.com/hostguard/hostguard/internal/timeconf"
 )
@@ -64,6 +65,7 @@ daemon uses, and the group that sshd's AllowGroups names.`,
 type discovery struct {
 	Key    string
 	Values []string
+	Single bool // the key takes one value, not a list
 	Seen   string
 }
 
@@ -85,6 +87,7 @@ func discover(ctx context.Context, w io.Writer, folders []string) ([]discovery, 
 	}{
 		{"the connector", connectorDirs},
 		{"the time servers", timeServers},
+		{"the SSH group", sshGroup},
 	} {
 		d, err := look.at(ctx, h)
 		if look.what == "the connector" && len(folders) > 0 {
@@ -140,6 +143,36 @@ func timeServers(ctx context.Context, h *host.Host) (discovery, error) {
 				d.Seen = fmt.Sprintf("%s:%d", s.File, s.Line)
 			}
 		}
+	}
+	return d, nil
+}
+
+// sshGroup takes the group of AllowGroups when it names exactly one, without
+// a pattern: which of several is the dedicated one only the operator knows.
+func sshGroup(ctx context.Context, h *host.Host) (discovery, error) {
+	d := discovery{Key: "ssh.group", Single: true}
+	servers, err := h.SSHServers(ctx)
+	if err != nil {
+		return d, err
+	}
+	for _, daemon := range servers.SSHDs {
+		if daemon.Err != nil {
+			return d, daemon.Err
+		}
+		effective, err := daemon.Config.For(sshdconf.Connection{})
+		if err != nil {
+			return d, err
+		}
+		for _, v := range effective.Get("allowgroups").Values {
+			var name config.Account
+			if name.UnmarshalText([]byte(v.Text)) == nil && !slices.Contains(d.Values, v.Text) {
+				d.Values = append(d.Values, v.Text)
+				d.Seen = fmt.Sprintf("AllowGroups at %s:%d", v.At.File, v.At.Line)
+			}
+		}
+	}
+	if len(d.Values) > 1 {
+		return d, fmt.Errorf("AllowGroups names several: %s", strings.Join(d.Values, ", "))
 	}
 	return d, nil
 }
@@ -207,7 +240,7 @@ func configKeys(b *bytes.Buffer, section string, t reflect.Type, found []discove
 		at := slices.IndexFunc(found, func(d discovery) bool { return d.Key == key })
 		switch {
 		case at >= 0:
-			fmt.Fprintf(b, "%s# Found: %s\n%s%s: %s\n", indent, printable.String(found[at].Seen), indent, f.Name, yamlList(found[at].Values))
+			fmt.Fprintf(b, "%s# Found: %s\n%s%s: %s\n", indent, printable.String(found[at].Seen), indent, f.Name, found[at].yaml())
 		case examples[key] != "":
 			fmt.Fprintf(b, "%s#%s: %s\n", indent, f.Name, examples[key])
 		default:
@@ -221,9 +254,12 @@ func configKeys(b *bytes.Buffer, section string, t reflect.Type, found []discove
 	}
 }
 
-func yamlList(values []string) string {
-	quoted := make([]string, len(values))
-	for i, v := range values {
+func (d discovery) yaml() string {
+	if d.Single {
+		return yamlWord(d.Values[0])
+	}
+	quoted := make([]string, len(d.Values))
+	for i, v := range d.Values {
 		quoted[i] = yamlWord(v)
 	}
 	return "[" + strings.Join(quoted, ", ") + "]"
