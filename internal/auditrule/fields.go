@@ -14,7 +14,7 @@ func (p *parser) field(pair string) error {
 	if err != nil {
 		return err
 	}
-	t, known := fieldNames[lower(name)]
+	t, known := fieldByName(name)
 	if !known {
 		return unsuref("auditctl may not know the field %q", name)
 	}
@@ -79,7 +79,7 @@ func (p *parser) field(pair string) error {
 		err = errors.Join(onlyExit(name, list), err)
 	case fieldFSType:
 		var ok bool
-		if f.Num, ok = fsTypes[lower(value)]; !ok {
+		if f.Num, ok = fsTypeByName(value); !ok {
 			if f.Num = cLong(value); !isNumber(value, false) {
 				err = unsuref("auditctl may not know the file system %q", value)
 			}

@@ -153,9 +153,9 @@ func (f Field) condition() string {
 			return name + op + t.String()
 		}
 	case fieldFSType:
-		for fs, magic := range fsTypes {
-			if magic == f.Num {
-				return name + op + fs
+		for _, fs := range fsTypes {
+			if fs.magic == f.Num {
+				return name + op + fs.name
 			}
 		}
 	}

@@ -276,8 +276,8 @@ var actionByName = map[string]Action{"always": Always, "never": Never}
 
 func listByName(name string) (List, bool) {
 	for list, n := range listNames {
-		if n == name && list != Uring {
-			return list, true
+		if n == name && n != "" && List(list) != Uring {
+			return List(list), true
 		}
 	}
 	return 0, false

@@ -27,13 +27,13 @@ const (
 	Uring      List = 7 // asked at the end of each io_uring operation
 )
 
-var listNames = map[List]string{
+var listNames = [...]string{
 	User: "user", Task: "task", Exit: "exit", Exclude: "exclude", Filesystem: "filesystem", Uring: "io_uring",
 }
 
 func (l List) String() string {
-	if name, ok := listNames[l]; ok {
-		return name
+	if int(l) < len(listNames) && listNames[l] != "" {
+		return listNames[l]
 	}
 	return fmt.Sprintf("list %d", uint32(l))
 }

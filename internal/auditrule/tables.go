@@ -2,29 +2,41 @@ package auditrule
 
 import "strings"
 
-// fieldNames are the fields that auditctl 3.0.9 reads, by name.
-var fieldNames = map[string]FieldType{
-	"pid": fieldPID, "uid": fieldUID, "euid": fieldEUID, "suid": fieldSUID, "fsuid": fieldFSUID,
-	"gid": fieldGID, "egid": fieldEGID, "sgid": fieldSGID, "fsgid": fieldFSGID,
-	"auid": fieldAUID, "loginuid": fieldAUID, "pers": fieldPers, "arch": fieldArch, "msgtype": fieldMsgType,
-	"subj_user": fieldSubjUser, "subj_role": 14, "subj_type": 15, "subj_sen": 16, "subj_clr": fieldSubjClr,
-	"ppid":     fieldPPID,
-	"obj_user": fieldObjUser, "obj_role": 20, "obj_type": 21, "obj_lev_low": 22, "obj_lev_high": fieldObjHigh,
-	"sessionid": fieldSessionID, "devmajor": fieldDevMajor, "devminor": fieldDevMinor, "inode": fieldInode,
-	"exit": fieldExit, "success": fieldSuccess, "path": fieldPath, "perm": fieldPerm, "dir": fieldDir,
-	"filetype": fieldFileType, "fstype": fieldFSType, "obj_uid": fieldObjUID, "obj_gid": fieldObjGID,
-	"field_compare": fieldCompare, "a0": 200, "a1": 201, "a2": 202, "a3": fieldArg3, "key": fieldKey,
-	"exe": fieldExe, "saddr_fam": fieldSaddrFam,
+// fields are those that auditctl 3.0.9 reads. Of two names for one field the
+// first is the one it prints.
+var fields = []struct {
+	name  string
+	field FieldType
+}{
+	{"pid", fieldPID}, {"uid", fieldUID}, {"euid", fieldEUID}, {"suid", fieldSUID}, {"fsuid", fieldFSUID},
+	{"gid", fieldGID}, {"egid", fieldEGID}, {"sgid", fieldSGID}, {"fsgid", fieldFSGID},
+	{"auid", fieldAUID}, {"loginuid", fieldAUID}, {"pers", fieldPers}, {"arch", fieldArch}, {"msgtype", fieldMsgType},
+	{"subj_user", fieldSubjUser}, {"subj_role", 14}, {"subj_type", 15}, {"subj_sen", 16}, {"subj_clr", fieldSubjClr},
+	{"ppid", fieldPPID},
+	{"obj_user", fieldObjUser}, {"obj_role", 20}, {"obj_type", 21}, {"obj_lev_low", 22}, {"obj_lev_high", fieldObjHigh},
+	{"sessionid", fieldSessionID}, {"devmajor", fieldDevMajor}, {"devminor", fieldDevMinor}, {"inode", fieldInode},
+	{"exit", fieldExit}, {"success", fieldSuccess}, {"path", fieldPath}, {"perm", fieldPerm}, {"dir", fieldDir},
+	{"filetype", fieldFileType}, {"fstype", fieldFSType}, {"obj_uid", fieldObjUID}, {"obj_gid", fieldObjGID},
+	{"field_compare", fieldCompare}, {"a0", fieldArg0}, {"a1", 201}, {"a2", 202}, {"a3", fieldArg3}, {"key", fieldKey},
+	{"exe", fieldExe}, {"saddr_fam", fieldSaddrFam},
+}
+
+// fieldByName finds a field as auditctl does, in any case.
+func fieldByName(name string) (FieldType, bool) {
+	name = lower(name)
+	for _, f := range fields {
+		if f.name == name {
+			return f.field, true
+		}
+	}
+	return 0, false
 }
 
 // name is auditctl's name of a field, empty when it has none.
 func (t FieldType) name() string {
-	if t == fieldAUID {
-		return "auid"
-	}
-	for name, field := range fieldNames {
-		if field == t {
-			return name
+	for _, f := range fields {
+		if f.field == t {
+			return f.name
 		}
 	}
 	return ""
@@ -79,7 +91,19 @@ var fileTypes = map[string]uint32{
 }
 
 // fsTypes are the values of the fstype field that have names.
-var fsTypes = map[string]uint32{"tracefs": 0x74726163, "debugfs": 0x64626720}
+var fsTypes = [...]struct {
+	name  string
+	magic uint32
+}{{"tracefs", 0x74726163}, {"debugfs", 0x64626720}}
+
+func fsTypeByName(name string) (uint32, bool) {
+	for _, fs := range fsTypes {
+		if fs.name == lower(name) {
+			return fs.magic, true
+		}
+	}
+	return 0, false
+}
 
 // fsMagic are the numbers (linux/magic.h) of the file systems on which files
 // worth watching lie, by their names in mountinfo.

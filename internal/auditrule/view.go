@@ -262,12 +262,11 @@ func (v *View) unseenFileSystem(o object) (why string, certain bool) {
 }
 
 func isKnownMagic(n uint32) bool {
+	known := false
 	for _, magic := range fsMagic {
-		if magic == n {
-			return true
-		}
+		known = known || magic == n
 	}
-	return false
+	return known
 }
 
 // relevant returns the positions of the rules that can matter for an object,
