@@ -251,7 +251,7 @@ var embeddedRules = []Rule{
 	}, Severity: 3, Tags: []string{
 		"time",
 	}, References: []Reference{
-		{Framework: "CIS Debian Linux 12", ID: "2.3.1.1"},
+		{Framework: "CIS Debian Linux 11 v2.0.0", ID: "2.3.1.1"},
 		{Framework: "NIST SP 800-53 Rev. 5", ID: "SC-45"},
 		{Framework: "man", ID: "chronyd(8)"},
 		{Framework: "man", ID: "systemd-timesyncd.service(8)"},
