@@ -250,10 +250,21 @@ func (t target) admitted(w sshdconf.World) (root, others []string) {
 			others = append(others, a.Name)
 		}
 	}
+	// Those who work on the host come first.
+	slices.SortStableFunc(others, func(a, b string) int { return t.rank(a) - t.rank(b) })
 	if w.Others {
 		others = append(others, "accounts from "+t.accounts.Elsewhere[0])
 	}
 	return root, others
+}
+
+// rank puts people before the accounts of services.
+func (t target) rank(name string) int {
+	u := t.accounts.User(name)
+	if u == nil || strings.HasSuffix(u.Shell, "/nologin") || strings.HasSuffix(u.Shell, "/false") {
+		return 1
+	}
+	return 0
 }
 
 // userPart matches the part of a user pattern before an @; of several the

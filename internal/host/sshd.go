@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -155,6 +156,16 @@ func (h *Host) sshDaemons(ctx context.Context, processes map[int]Process) ([]*SS
 	for _, pid := range sortedPIDs(processes) {
 		p := processes[pid]
 		if d, ok := listener(p, start); ok {
+			away, err := inContainer(pid)
+			if err != nil {
+				return nil, err
+			}
+			if away {
+				continue
+			}
+			if root, err := readProcLink(fmt.Sprintf("/proc/%d/root", pid)); err != nil || root != "/" {
+				d.Unresolved = "it runs in a root folder of its own"
+			}
 			if d.Started, err = p.Started(); err != nil {
 				return nil, err
 			}
@@ -167,6 +178,21 @@ func (h *Host) sshDaemons(ctx context.Context, processes map[int]Process) ([]*SS
 		daemons = append(daemons, start)
 	}
 	return daemons, nil
+}
+
+// inContainer reports whether a process has another PID namespace than we, as
+// those of every kind of container do. One that has ended meanwhile counts as
+// such.
+func inContainer(pid int) (bool, error) {
+	theirs, err := readProcLink(fmt.Sprintf("/proc/%d/ns/pid", pid))
+	if err != nil {
+		if ended(err) {
+			return true, nil
+		}
+		return false, fmt.Errorf("cannot tell whose process %d is: %w", pid, err)
+	}
+	ours, err := readProcLink("/proc/self/ns/pid")
+	return theirs != ours, err
 }
 
 func sortedPIDs(processes map[int]Process) []int {
@@ -298,35 +324,56 @@ func (h *Host) sshdCommand(ctx context.Context) (words []string, from, unit stri
 		}
 		return nil, "", "", nil
 	}
-	tree, err := h.UnitFiles(ctx)
-	if err != nil {
-		return nil, "", "", fmt.Errorf("cannot tell how sshd is started: %w", err)
-	}
 	for _, name := range sshdUnits {
-		u, err := tree.Unit(name)
+		file, err := h.unitFile(name)
 		if err != nil {
 			return nil, "", "", fmt.Errorf("cannot tell how sshd is started: %w", err)
 		}
-		if u.Path == "" || !strings.HasSuffix(u.Path, ".service") || strings.HasPrefix(u.State, "masked") {
+		if file == "" {
 			continue
 		}
-		words, from, err := h.execStart(u.Path, u.ID)
+		words, from, err := h.execStart(file, name)
 		if err != nil || len(words) > 0 {
-			return words, from, u.ID, err
+			return words, from, name, err
 		}
 	}
 	return nil, "", "", nil
 }
 
+// unitFile is the file of a unit that wins, empty when there is none or it is
+// masked. (The tree of all unit files is not read for this: an image need not
+// boot.)
+func (h *Host) unitFile(name string) (string, error) {
+	for _, dir := range unitDirs {
+		real, err := h.Resolve(dir + "/" + name)
+		switch {
+		case errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR):
+			continue
+		case err != nil:
+			return "", err
+		case real == "/dev/null":
+			return "", nil
+		}
+		return dir + "/" + name, nil
+	}
+	return "", nil
+}
+
 // execStart reads ExecStart= of a unit file and its drop-ins.
 func (h *Host) execStart(file, unit string) (words []string, from string, err error) {
 	files := []string{file}
-	for _, dir := range []string{"/usr/lib/systemd/system", "/run/systemd/system", "/etc/systemd/system"} {
+	dropIns := map[string]string{} // by name: one in a later folder hides the others
+	for _, dir := range slices.Backward(unitDirs) {
 		more, err := h.Glob(dir + "/" + unit + ".d/*.conf")
 		if err != nil {
 			return nil, "", fmt.Errorf("cannot tell how sshd is started: %w", err)
 		}
-		files = append(files, more...)
+		for _, name := range more {
+			dropIns[path.Base(name)] = name
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(dropIns)) {
+		files = append(files, dropIns[name])
 	}
 	for _, name := range files {
 		data, err := h.ReadFile(name)
@@ -498,6 +545,11 @@ func (h *Host) otherSSH(ctx context.Context, processes map[int]Process, daemons 
 			name = p.Comm
 		}
 		if p.Kernel || p.Container != "" || !slices.Contains(otherServers, name) {
+			continue
+		}
+		if away, err := inContainer(pid); err != nil {
+			return nil, err
+		} else if away {
 			continue
 		}
 		runs[pid] = true
