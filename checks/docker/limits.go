@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -89,7 +90,7 @@ func cpuLimit(s string) (got string, limited bool, err error) {
 		return "none", false, nil
 	}
 	n, err := strconv.ParseFloat(s, 64)
-	if err != nil || n < 0 {
+	if err != nil || !(n >= 0) || math.IsInf(n, 0) {
 		return s, false, notLimit(s)
 	}
 	return s, n > 0, nil
@@ -130,7 +131,7 @@ func logLimit(s host.ComposeService, logs host.DockerLogs) (got string, limited 
 	}
 	size, from := s.LogMaxSize, ""
 	// The daemon's options go to containers that name no driver or its own.
-	if size == "" && driver == logs.Driver {
+	if size == "" && logs.MaxSize != "" && driver == logs.Driver {
 		size, from = logs.MaxSize, " ("+logs.Source+")"
 	}
 	switch driver {

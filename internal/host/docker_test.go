@@ -14,25 +14,15 @@ import (
 	"strings"
 	"testing"
 	"time"
-)
 
-// needRoot ends a test that needs sockets which belong to root.
-func needRoot(t *testing.T) {
-	t.Helper()
-	if os.Geteuid() == 0 {
-		return
-	}
-	if os.Getenv("HOSTGUARD_REQUIRE") != "" {
-		t.Fatal("needs root")
-	}
-	t.Skip("needs root")
-}
+	"github.com/hostguard/hostguard/internal/lab"
+)
 
 // fakeDocker answers at a socket: a ping as docker does, everything else by
 // the handler.
 func fakeDocker(t *testing.T, answer http.HandlerFunc) string {
 	t.Helper()
-	needRoot(t)
+	lab.Need(t, lab.Root)
 	socket := filepath.Join(t.TempDir(), "docker.sock")
 	listener, err := net.Listen("unix", socket)
 	if err != nil {
@@ -69,7 +59,7 @@ func askAll(t *testing.T, socket string) []error {
 // TestDockerAnswersBadly: whatever a daemon answers, the look fails in bounded
 // time and memory, with a message of bounded length.
 func TestDockerAnswersBadly(t *testing.T) {
-	needRoot(t)
+	lab.Need(t, lab.Root)
 	repeat := func(w io.Writer, text string, times int) {
 		for range times {
 			if _, err := io.WriteString(w, text); err != nil {
@@ -120,7 +110,7 @@ func TestDockerAnswersBadly(t *testing.T) {
 // TestDockerNeverAnswers: a daemon that is silent, or drips, costs no more
 // than the deadline.
 func TestDockerNeverAnswers(t *testing.T) {
-	needRoot(t)
+	lab.Need(t, lab.Root)
 	for name, answer := range map[string]http.HandlerFunc{
 		"silent": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 		"drip": func(w http.ResponseWriter, r *http.Request) {
@@ -155,7 +145,7 @@ func TestDockerNeverAnswers(t *testing.T) {
 
 // TestDockerSocket: only a socket that root owns and serves is asked.
 func TestDockerSocket(t *testing.T) {
-	needRoot(t)
+	lab.Need(t, lab.Root)
 	t.Parallel()
 	dir := t.TempDir()
 	listen := func(name string) net.Listener {
