@@ -268,6 +268,9 @@ func (r *Rule) Place() (path string, tree bool) {
 		case fieldPath:
 			return f.Text, false
 		case fieldDir:
+			if trimmed := strings.TrimRight(f.Text, "/"); trimmed != "" {
+				return trimmed, true
+			}
 			return f.Text, true
 		}
 	}
