@@ -371,6 +371,182 @@ var embeddedRules = []Rule{
 		{File: "rules/hardware/capacity.yaml", Line: 54, Column: 5, Kind: 2, Text: "log_size"},
 		{File: "rules/hardware/capacity.yaml", Line: 54, Column: 15, Kind: 3, Text: "true"},
 	}}, Remediation: Remediation{Hint: "In the compose file give each service \"deploy: {resources: {limits: {cpus: '1', memory: 1024M}}}\" and \"logging: {options: {max-size: 200M}}\", then \"docker compose up -d\". For all logs at once, set \"log-opts\": {\"max-size\": \"100m\", \"max-file\": \"3\"} in /etc/docker/daemon.json and restart Docker. Containers that exist keep what they were made with until they are made anew."}, node: strictyaml.Node{File: "rules/hardware/capacity.yaml", Line: 40, Column: 3}},
+	{ID: "SSH-001", Title: "Every account logs in over SSH with a key, from every address", Rationale: "A password that is guessed or stolen once opens the host with the connector's keys and data. One Match block, or a keyboard-interactive prompt behind which PAM asks for the same password, is enough.", Source: []string{
+		"TC-14",
+	}, Severity: 4, Tags: []string{
+		"ssh",
+		"login",
+	}, References: []Reference{
+		{Framework: "man", ID: "sshd_config(5)"},
+	}, Check: "sshd-login-methods", Params: strictyaml.Node{File: "rules/ssh/logins.yaml", Line: 13, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/ssh/logins.yaml", Line: 13, Column: 5, Kind: 2, Text: "accounts"},
+		{File: "rules/ssh/logins.yaml", Line: 13, Column: 15, Kind: 2, Text: "all"},
+	}}, Remediation: Remediation{Hint: "First make sure that a key works: log in with one in a second session and keep it open. Then put \"PasswordAuthentication no\" and \"KbdInteractiveAuthentication no\" into /etc/ssh/sshd_config.d/00-hostguard.conf (the first value wins, so the file must come before others such as 50-cloud-init.conf), remove what a Match block sets otherwise, run \"sshd -t\" and \"systemctl reload ssh\"."}, node: strictyaml.Node{File: "rules/ssh/logins.yaml", Line: 1, Column: 3}},
+	{ID: "SSH-002", Title: "root cannot log in over SSH with a password", Rationale: "The name root is known to everybody who tries passwords, and behind it nothing limits what an intruder can do to the connector, its keys and its logs.", Source: []string{
+		"TC-15",
+	}, Severity: 4, Tags: []string{
+		"ssh",
+		"login",
+		"root",
+	}, References: []Reference{
+		{Framework: "man", ID: "sshd_config(5)"},
+	}, Check: "sshd-login-methods", Params: strictyaml.Node{File: "rules/ssh/logins.yaml", Line: 33, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/ssh/logins.yaml", Line: 33, Column: 5, Kind: 2, Text: "accounts"},
+		{File: "rules/ssh/logins.yaml", Line: 33, Column: 15, Kind: 2, Text: "root"},
+	}}, Remediation: Remediation{Hint: "Put \"PermitRootLogin prohibit-password\", or \"no\" when nobody logs in as root, into /etc/ssh/sshd_config.d/00-hostguard.conf and reload ssh. Debian's own default is prohibit-password; a \"yes\" that comes earlier or stands in a Match block overrides it. Other accounts with uid 0 count as root."}, node: strictyaml.Node{File: "rules/ssh/logins.yaml", Line: 21, Column: 3}},
+	{ID: "SSH-003", Title: "Password authentication is off for every connection", Rationale: "The prerequisites ask for the setting by name. Another setting that happens to stand in its way can be taken away later by somebody who does not know that it does.", Source: []string{
+		"TC-14",
+		"TC-19",
+	}, Severity: 3, Tags: []string{
+		"ssh",
+		"login",
+	}, References: []Reference{
+		{Framework: "man", ID: "sshd_config(5)"},
+	}, Check: "sshd-option", Params: strictyaml.Node{File: "rules/ssh/logins.yaml", Line: 52, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/ssh/logins.yaml", Line: 52, Column: 5, Kind: 2, Text: "keyword"},
+		{File: "rules/ssh/logins.yaml", Line: 52, Column: 14, Kind: 2, Text: "PasswordAuthentication"},
+		{File: "rules/ssh/logins.yaml", Line: 53, Column: 5, Kind: 2, Text: "accept"},
+		{File: "rules/ssh/logins.yaml", Line: 53, Column: 13, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/ssh/logins.yaml", Line: 53, Column: 14, Kind: 2, Text: "no"},
+		}},
+	}}, Remediation: Remediation{Hint: "\"PasswordAuthentication no\" in /etc/ssh/sshd_config.d/00-hostguard.conf, before any file that says yes: the first value wins, except that one in a satisfied Match block wins over all. Try a key login first; then \"sshd -t\" and \"systemctl reload ssh\"."}, node: strictyaml.Node{File: "rules/ssh/logins.yaml", Line: 40, Column: 3}},
+	{ID: "SSH-004", Title: "Keyboard-interactive authentication is off for every connection", Rationale: "With PAM in use it asks for the account's password under another name: switching password authentication off alone closes nothing. ChallengeResponseAuthentication is its older name.", Source: []string{
+		"TC-14",
+		"TC-19",
+	}, Severity: 3, Tags: []string{
+		"ssh",
+		"login",
+	}, References: []Reference{
+		{Framework: "man", ID: "sshd_config(5)"},
+	}, Check: "sshd-option", Params: strictyaml.Node{File: "rules/ssh/logins.yaml", Line: 72, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/ssh/logins.yaml", Line: 72, Column: 5, Kind: 2, Text: "keyword"},
+		{File: "rules/ssh/logins.yaml", Line: 72, Column: 14, Kind: 2, Text: "KbdInteractiveAuthentication"},
+		{File: "rules/ssh/logins.yaml", Line: 73, Column: 5, Kind: 2, Text: "accept"},
+		{File: "rules/ssh/logins.yaml", Line: 73, Column: 13, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/ssh/logins.yaml", Line: 73, Column: 14, Kind: 2, Text: "no"},
+		}},
+	}}, Remediation: Remediation{Hint: "\"KbdInteractiveAuthentication no\" (ChallengeResponseAuthentication before OpenSSH 8.7) in /etc/ssh/sshd_config.d/00-hostguard.conf, then \"sshd -t\" and \"systemctl reload ssh\". Where a second factor runs through PAM, \"AuthenticationMethods publickey,keyboard-interactive\" needs it: waive this rule then."}, node: strictyaml.Node{File: "rules/ssh/logins.yaml", Line: 60, Column: 3}},
+	{ID: "SSH-005", Title: "UsePAM is as the configuration of this host demands", Rationale: "The prerequisites switch PAM off for SSH. An operator who wants that to the letter says so with \"ssh.use_pam: no\"; one who relies on PAM's account and session rules says yes. Then it must be so.", Source: []string{
+		"TC-19",
+	}, Severity: 2, Tags: []string{
+		"ssh",
+		"pam",
+	}, References: []Reference{
+		{Framework: "man", ID: "sshd_config(5)"},
+	}, Check: "sshd-use-pam", Params: strictyaml.Node{File: "rules/ssh/logins.yaml", Line: 92, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/ssh/logins.yaml", Line: 92, Column: 5, Kind: 2, Text: "want"},
+		{File: "rules/ssh/logins.yaml", Line: 92, Column: 11, Kind: 2, Text: "any"},
+	}}, Configured: map[string]string{"want": "ssh.use_pam"}, Remediation: Remediation{Hint: "\"UsePAM no\" (or yes) in /etc/ssh/sshd_config.d/00-hostguard.conf. Before switching it off look at \"passwd -S -a\": accounts marked L cannot log in by key any more (\"usermod -p '*' NAME\" keeps them without a password and lets the key in). Audit events of SSH users lose their login uid, and limits, expiry by PAM and systemd's sessions end."}, node: strictyaml.Node{File: "rules/ssh/logins.yaml", Line: 80, Column: 3}},
+	{ID: "SSH-006", Title: "sshd does not use PAM", Rationale: "The prerequisites ask for it, so that no PAM module lets somebody in without a key. With keyboard-interactive and password authentication off none can, and PAM is what writes the login uid into audit events, locks out expired accounts and starts sessions. Advice, therefore, and a decision for the operator (\"ssh.use_pam\").", Source: []string{
+		"TC-19",
+	}, Severity: 1, Tags: []string{
+		"ssh",
+		"pam",
+	}, References: []Reference{
+		{Framework: "man", ID: "sshd_config(5)"},
+	}, Check: "sshd-use-pam", Params: strictyaml.Node{File: "rules/ssh/logins.yaml", Line: 113, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/ssh/logins.yaml", Line: 113, Column: 5, Kind: 2, Text: "want"},
+		{File: "rules/ssh/logins.yaml", Line: 113, Column: 11, Kind: 2, Text: "no"},
+		{File: "rules/ssh/logins.yaml", Line: 114, Column: 5, Kind: 2, Text: "decided"},
+		{File: "rules/ssh/logins.yaml", Line: 114, Column: 14, Kind: 2, Text: "any"},
+	}}, Configured: map[string]string{"decided": "ssh.use_pam"}, Remediation: Remediation{Hint: "Decide in hostguard.yaml: \"ssh: {use_pam: yes}\" keeps PAM and ends this advice, \"use_pam: no\" makes the rule SSH-005 require \"UsePAM no\". Debian supports sshd with PAM; without it audit events of SSH users carry no login uid and accounts locked with ! cannot log in by key."}, node: strictyaml.Node{File: "rules/ssh/logins.yaml", Line: 100, Column: 3}},
+	{ID: "SSH-007", Title: "No account logs in over SSH with an empty password", Rationale: "An account whose password field is empty would be open to everybody who knows its name.", Source: []string{
+		"TC-14",
+	}, Severity: 4, Tags: []string{
+		"ssh",
+		"login",
+	}, References: []Reference{
+		{Framework: "man", ID: "sshd_config(5)"},
+	}, Check: "sshd-option", Params: strictyaml.Node{File: "rules/ssh/logins.yaml", Line: 133, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/ssh/logins.yaml", Line: 133, Column: 5, Kind: 2, Text: "keyword"},
+		{File: "rules/ssh/logins.yaml", Line: 133, Column: 14, Kind: 2, Text: "PermitEmptyPasswords"},
+		{File: "rules/ssh/logins.yaml", Line: 134, Column: 5, Kind: 2, Text: "accept"},
+		{File: "rules/ssh/logins.yaml", Line: 134, Column: 13, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/ssh/logins.yaml", Line: 134, Column: 14, Kind: 2, Text: "no"},
+		}},
+	}}, Remediation: Remediation{Hint: "Remove \"PermitEmptyPasswords yes\" wherever it stands; no is the default. \"passwd -S -a\" shows accounts without a password as NP: lock them with \"passwd -l NAME\"."}, node: strictyaml.Node{File: "rules/ssh/logins.yaml", Line: 122, Column: 3}},
+	{ID: "SSH-008", Title: "Trust between hosts lets nobody in over SSH", Rationale: "With host-based authentication whoever is root on a trusted machine, or takes its key, is every user here.", Source: []string{
+		"TC-14",
+	}, Severity: 3, Tags: []string{
+		"ssh",
+		"login",
+	}, References: []Reference{
+		{Framework: "man", ID: "sshd_config(5)"},
+	}, Check: "sshd-option", Params: strictyaml.Node{File: "rules/ssh/logins.yaml", Line: 151, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/ssh/logins.yaml", Line: 151, Column: 5, Kind: 2, Text: "keyword"},
+		{File: "rules/ssh/logins.yaml", Line: 151, Column: 14, Kind: 2, Text: "HostbasedAuthentication"},
+		{File: "rules/ssh/logins.yaml", Line: 152, Column: 5, Kind: 2, Text: "accept"},
+		{File: "rules/ssh/logins.yaml", Line: 152, Column: 13, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/ssh/logins.yaml", Line: 152, Column: 14, Kind: 2, Text: "no"},
+		}},
+	}}, Remediation: Remediation{Hint: "Remove \"HostbasedAuthentication yes\" wherever it stands, Match blocks included; no is the default. Then \"sshd -t\" and \"systemctl reload ssh\"."}, node: strictyaml.Node{File: "rules/ssh/logins.yaml", Line: 140, Column: 3}},
+	{ID: "SSH-009", Title: "Users' own lists of trusted hosts are ignored", Rationale: "A user's .rhosts or .shosts file would decide who gets in as soon as somebody switches host-based authentication on.", Source: []string{
+		"TC-14",
+	}, Severity: 2, Tags: []string{
+		"ssh",
+		"login",
+	}, References: []Reference{
+		{Framework: "man", ID: "sshd_config(5)"},
+	}, Check: "sshd-option", Params: strictyaml.Node{File: "rules/ssh/logins.yaml", Line: 169, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/ssh/logins.yaml", Line: 169, Column: 5, Kind: 2, Text: "keyword"},
+		{File: "rules/ssh/logins.yaml", Line: 169, Column: 14, Kind: 2, Text: "IgnoreRhosts"},
+		{File: "rules/ssh/logins.yaml", Line: 170, Column: 5, Kind: 2, Text: "accept"},
+		{File: "rules/ssh/logins.yaml", Line: 170, Column: 13, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/ssh/logins.yaml", Line: 170, Column: 14, Kind: 2, Text: "yes"},
+		}},
+	}}, Remediation: Remediation{Hint: "Remove \"IgnoreRhosts no\" and \"IgnoreRhosts shosts-only\" wherever they stand; yes is the default."}, node: strictyaml.Node{File: "rules/ssh/logins.yaml", Line: 158, Column: 3}},
+	{ID: "SSH-010", Title: "Public keys are accepted, so that a key can be the way in", Rationale: "With public keys off, password authentication is the only way left, and somebody will switch it on again.", Source: []string{
+		"TC-14",
+	}, Severity: 2, Tags: []string{
+		"ssh",
+		"login",
+	}, References: []Reference{
+		{Framework: "man", ID: "sshd_config(5)"},
+	}, Check: "sshd-option", Params: strictyaml.Node{File: "rules/ssh/logins.yaml", Line: 186, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/ssh/logins.yaml", Line: 186, Column: 5, Kind: 2, Text: "keyword"},
+		{File: "rules/ssh/logins.yaml", Line: 186, Column: 14, Kind: 2, Text: "PubkeyAuthentication"},
+		{File: "rules/ssh/logins.yaml", Line: 187, Column: 5, Kind: 2, Text: "accept"},
+		{File: "rules/ssh/logins.yaml", Line: 187, Column: 13, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/ssh/logins.yaml", Line: 187, Column: 14, Kind: 2, Text: "yes"},
+		}},
+	}}, Remediation: Remediation{Hint: "Remove \"PubkeyAuthentication no\" wherever it stands, Match blocks included; yes is the default."}, node: strictyaml.Node{File: "rules/ssh/logins.yaml", Line: 175, Column: 3}},
+	{ID: "SSH-011", Title: "Only the members of a dedicated group may log in over SSH", Rationale: "Without it every account that a package or an administrator adds can log in. The group must exist and hold who is meant: an empty one shuts everybody out, a drop-in file can only widen the list.", Source: []string{
+		"TC-18",
+	}, Severity: 3, Tags: []string{
+		"ssh",
+		"login",
+		"accounts",
+	}, References: []Reference{
+		{Framework: "man", ID: "sshd_config(5)"},
+	}, Check: "sshd-allow-groups", Configured: map[string]string{"group": "ssh.group", "users": "ssh.users"}, Remediation: Remediation{Hint: "groupadd ssh_login_group; usermod -aG ssh_login_group NAME for everybody who logs in, yourself first; then \"AllowGroups ssh_login_group\" in /etc/ssh/sshd_config.d/00-hostguard.conf, \"sshd -t\", \"systemctl reload ssh\", and a new session before the old one ends. Name the group in hostguard.yaml (ssh.group) to have it checked by name."}, node: strictyaml.Node{File: "rules/ssh/logins.yaml", Line: 192, Column: 3}},
+	{ID: "SSH-012", Title: "The users who may log in over SSH are named", Rationale: "AllowUsers and AllowGroups must both let an account through. Names make a new member of the group a decision in two places; a name that the group does not hold is locked out.", Source: []string{
+		"TC-20",
+	}, Severity: 2, Tags: []string{
+		"ssh",
+		"login",
+		"accounts",
+	}, References: []Reference{
+		{Framework: "man", ID: "sshd_config(5)"},
+	}, Check: "sshd-allow-users", Configured: map[string]string{"users": "ssh.users"}, Remediation: Remediation{Hint: "\"AllowUsers NAME …\" in /etc/ssh/sshd_config.d/00-hostguard.conf, with everybody who logs in and nobody else; each of them also in the group of AllowGroups (\"usermod -aG\"). Lists add up over all files: one elsewhere widens it."}, node: strictyaml.Node{File: "rules/ssh/logins.yaml", Line: 210, Column: 3}},
+	{ID: "SSH-013", Title: "The running sshd has read its present configuration", Rationale: "A changed file does nothing until sshd reads it. What the other rules say about the files would be about a sshd that does not exist yet, while the old one goes on taking passwords.", Source: []string{
+		"TC-14",
+		"TC-15",
+		"TC-18",
+		"TC-19",
+	}, Severity: 3, Tags: []string{
+		"ssh",
+	}, References: []Reference{
+		{Framework: "man", ID: "sshd(8)"},
+	}, Check: "sshd-current", Remediation: Remediation{Hint: "\"sshd -t && systemctl reload ssh\" (\"systemctl restart ssh\" after an upgrade of the program). A file that sshd refuses kills the listener on reload: test first. Sessions that are open stay open."}, node: strictyaml.Node{File: "rules/ssh/logins.yaml", Line: 227, Column: 3}},
+	{ID: "SSH-014", Title: "OpenSSH is the only SSH server", Rationale: "A second SSH server, or a second sshd with options of its own, has its own idea of who may log in and how. No rule for sshd's files reaches it.", Source: []string{
+		"TC-14",
+		"TC-15",
+	}, Severity: 3, Tags: []string{
+		"ssh",
+		"services",
+	}, References: []Reference{
+		{Framework: "man", ID: "sshd(8)"},
+	}, Check: "ssh-servers", Remediation: Remediation{Hint: "\"systemctl disable --now dropbear\" (or tinysshd.socket) and \"apt-get remove dropbear\"; dropbear-initramfs, which only runs before the host is up, may stay. \"ss -tlnp 'sport = :22'\" shows who listens."}, node: strictyaml.Node{File: "rules/ssh/logins.yaml", Line: 243, Column: 3}},
 	{ID: "STO-001", Title: "The system, docker and the logs have room on their file systems", Rationale: "On a full file system containers cannot write, audit records are lost or the host stops, and logins may fail. Inodes run out as bytes do.", Source: []string{
 		"TC-10",
 	}, Severity: 3, Tags: []string{
@@ -666,6 +842,20 @@ var embeddedProfiles = []Profile{
 		{ID: "HW-001", Level: 2},
 		{ID: "HW-002", Level: 2},
 		{ID: "HW-003", Level: 2},
+		{ID: "SSH-001", Level: 2},
+		{ID: "SSH-002", Level: 2},
+		{ID: "SSH-003", Level: 2},
+		{ID: "SSH-004", Level: 2},
+		{ID: "SSH-005", Level: 2},
+		{ID: "SSH-006", Level: 1},
+		{ID: "SSH-007", Level: 2},
+		{ID: "SSH-008", Level: 2},
+		{ID: "SSH-009", Level: 2},
+		{ID: "SSH-010", Level: 2},
+		{ID: "SSH-011", Level: 2},
+		{ID: "SSH-012", Level: 2},
+		{ID: "SSH-013", Level: 2},
+		{ID: "SSH-014", Level: 2},
 		{ID: "STO-001", Level: 2},
 		{ID: "STO-002", Level: 2},
 		{ID: "STO-003", Level: 2},

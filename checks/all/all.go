@@ -8,6 +8,8 @@ import (
 	"github.com/hostguard/hostguard/checks/docker"
 	"github.com/hostguard/hostguard/checks/hardware"
 	"github.com/hostguard/hostguard/checks/services"
+	"github.com/hostguard/hostguard/checks/ssh"
+	"github.com/hostguard/hostguard/checks/ssh"
 	"github.com/hostguard/hostguard/checks/storage"
 	"github.com/hostguard/hostguard/checks/units"
 )
@@ -19,6 +21,8 @@ var Families = [][]checks.Check{
 	docker.Checks,
 	hardware.Checks,
 	services.Checks,
+	ssh.Checks,
+	ssh.Checks,
 	storage.Checks,
 	units.Checks,
 }
