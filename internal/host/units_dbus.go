@@ -42,6 +42,7 @@ func dialManager(ctx context.Context) (*manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot connect to systemd: %w", err)
 	}
+	m := &manager{conn}
 	greeted := make(chan error, 1)
 	go func() {
 		err := conn.Auth([]dbus.Auth{dbus.AuthExternal(strconv.Itoa(os.Geteuid()))})
@@ -55,11 +56,34 @@ func dialManager(ctx context.Context) (*manager, error) {
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 	}
+	if err == nil {
+		err = m.wake(ctx)
+	}
 	if err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("cannot connect to systemd: %w", err)
 	}
-	return &manager{conn}, nil
+	return m, nil
+}
+
+// wake waits for a first answer. Systemd (252 at least) lets a message lie that
+// arrives together with the end of the authentication until another one comes:
+// so another one is sent until there is an answer.
+func (m *manager) wake(ctx context.Context) error {
+	const patience = 500 * time.Microsecond
+	answers := make(chan *dbus.Call, 100)
+	for sent := 0; ; sent++ {
+		if sent < cap(answers) {
+			m.conn.Object(busName, busPath).GoWithContext(ctx, "org.freedesktop.DBus.Peer.Ping", 0, answers)
+		}
+		select {
+		case answer := <-answers:
+			return answer.Err
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(patience << min(sent, 8)):
+		}
+	}
 }
 
 func (m *manager) call(ctx context.Context, path dbus.ObjectPath, method string, args ...any) *dbus.Call {

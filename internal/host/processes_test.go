@@ -1,0 +1,92 @@
+package host
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestParseStat(t *testing.T) {
+	t.Parallel()
+	const rest = " S 1 10 10 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 9131 1000 5 184467 1 1 0"
+	for name, test := range map[string]struct {
+		stat string
+		want Process
+		bad  bool
+	}{
+		"plain":                    {stat: "10 (sshd)" + rest, want: Process{PID: 10, PPID: 1, Comm: "sshd", Start: 91310 * time.Millisecond}},
+		"name with parentheses":    {stat: "10 (a) R 2 (b))" + rest, want: Process{PID: 10, PPID: 1, Comm: "a) R 2 (b)", Start: 91310 * time.Millisecond}},
+		"name with a line break":   {stat: "10 (a\nb)" + rest, want: Process{PID: 10, PPID: 1, Comm: "a\nb", Start: 91310 * time.Millisecond}},
+		"kernel thread":            {stat: "2 (kthreadd)" + strings.Replace(rest, "4194560", "2129984", 1), want: Process{PID: 2, PPID: 1, Comm: "kthreadd", Start: 91310 * time.Millisecond, Kernel: true}},
+		"no name":                  {stat: "10 sshd S 1", bad: true},
+		"too short":                {stat: "10 (sshd) S 1 10", bad: true},
+		"empty":                    {bad: true},
+		"numbers that are none":    {stat: "10 (sshd) S x 10 10 0 -1 y 1 2 3 4 5 6 7 8 20 0 1 0 z", bad: true},
+		"parentheses turned round": {stat: ")10(", bad: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := parseStat([]byte(test.stat))
+			if (err != nil) != test.bad {
+				t.Fatalf("error %v, want one: %v", err, test.bad)
+			}
+			if diff := cmp.Diff(test.want, got); err == nil && diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestOwnerByCgroup(t *testing.T) {
+	t.Parallel()
+	id := strings.Repeat("0123456789abcdef", 4)
+	for name, test := range map[string]struct{ cgroups, unit, container string }{
+		"service":                       {"0::/system.slice/ssh.service\n", "ssh.service", ""},
+		"instance below its own slice":  {"0::/system.slice/system-getty.slice/getty@tty1.service\n", "getty@tty1.service", ""},
+		"below a service":               {"0::/system.slice/docker.service/init\n", "docker.service", ""},
+		"login session":                 {"0::/user.slice/user-1000.slice/session-3.scope\n", "session-3.scope", ""},
+		"user's own unit":               {"0::/user.slice/user-1000.slice/user@1000.service/app.slice/nginx.service\n", "user@1000.service", ""},
+		"user who poses as a container": {"0::/user.slice/user-1000.slice/user@1000.service/docker-" + id + ".scope\n", "user@1000.service", ""},
+		"docker by systemd":             {"0::/system.slice/docker-" + id + ".scope\n", "docker-" + id + ".scope", id},
+		"docker by cgroupfs":            {"0::/docker/" + id + "\n", "", id},
+		"docker by cgroupfs, version 1": {"12:cpu:/docker/" + id + "\n1:name=systemd:/docker/" + id + "\n0::/\n", "", id},
+		"containerd of kubernetes":      {"0::/kubepods.slice/kubepods-pod1.slice/cri-containerd-" + id + ".scope\n", "cri-containerd-" + id + ".scope", id},
+		"version 1 and 2 side by side":  {"3:memory:/x\n1:name=systemd:/system.slice/cron.service\n0::/system.slice/cron.service\n", "cron.service", ""},
+		"version 1 without a unit":      {"1:name=systemd:/\n0::/init.scope\n", "init.scope", ""},
+		"escaped name":                  {"0::/system.slice/_tasks.service\n", "tasks.service", ""},
+		"no unit":                       {"0::/\n", "", ""},
+		"short id":                      {"0::/docker/0123456789ab\n", "", ""},
+		"empty":                         {"", "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			unit, container := ownerByCgroup(test.cgroups)
+			if unit != test.unit || container != test.container {
+				t.Errorf("got unit %q, container %q, want %q, %q", unit, container, test.unit, test.container)
+			}
+		})
+	}
+}
+
+// A process may name itself and its arguments as it likes.
+func FuzzParseStat(f *testing.F) {
+	f.Add([]byte("10 (a) b) S 1 10 10 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 9131 1000"))
+	f.Fuzz(func(t *testing.T, stat []byte) {
+		p, err := parseStat(stat)
+		if err == nil && !strings.Contains(string(stat), "("+p.Comm+")") {
+			t.Errorf("the name %q is not in %q", p.Comm, stat)
+		}
+	})
+}
+
+func FuzzOwnerByCgroup(f *testing.F) {
+	f.Add("1:name=systemd:/\n0::/system.slice/ssh.service\n")
+	f.Fuzz(func(t *testing.T, cgroups string) {
+		unit, container := ownerByCgroup(cgroups)
+		if strings.Contains(unit, "/") || container != "" && len(container) != 64 {
+			t.Errorf("unit %q, container %q", unit, container)
+		}
+	})
+}
