@@ -53,8 +53,8 @@ func FuzzParseMountinfo(f *testing.F) {
 	})
 }
 
-// mount mounts a file system for the test and returns its folder.
-func mount(t *testing.T, kind, options string) string {
+// mountFor mounts a file system for the test and returns its folder.
+func mountFor(t *testing.T, kind, options string) string {
 	t.Helper()
 	lab.Need(t, lab.Root)
 	dir := filepath.Join(t.TempDir(), "with space")
@@ -70,7 +70,7 @@ func mount(t *testing.T, kind, options string) string {
 
 func TestCapacity(t *testing.T) {
 	t.Parallel()
-	dir := mount(t, "tmpfs", "size=1m,nr_inodes=100")
+	dir := mountFor(t, "tmpfs", "size=1m,nr_inodes=100")
 	if err := os.WriteFile(filepath.Join(dir, "half"), make([]byte, 512<<10), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestCapacity(t *testing.T) {
 // one that is measured.
 func TestCapacityUnderAnotherMount(t *testing.T) {
 	t.Parallel()
-	dir := mount(t, "tmpfs", "size=1m")
+	dir := mountFor(t, "tmpfs", "size=1m")
 	if err := unix.Mount("over", dir, "tmpfs", 0, "size=2m"); err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +156,7 @@ func TestCapacityOfWhatHangs(t *testing.T) {
 	if err != nil {
 		t.Skipf("needs /dev/fuse: %v", err)
 	}
-	dir := mount(t, "fuse", fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", fd))
+	dir := mountFor(t, "fuse", fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", fd))
 	t.Cleanup(func() { unix.Close(fd) }) // frees whoever waits
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 100*time.Millisecond, errors.New("nothing within 100ms"))
 	defer cancel()
