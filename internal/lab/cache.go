@@ -46,9 +46,10 @@ func (p product) path() string {
 // uses are removed.
 func (p product) get() (string, error) {
 	path := p.path()
-	inUse.Lock()
-	defer inUse.Unlock()
-	if inUse.products[path] != nil {
+	held := holdOf(path)
+	held.Lock()
+	defer held.Unlock()
+	if held.lock != nil {
 		return path, nil
 	}
 	if err := os.MkdirAll(cacheDir(), 0o755); err != nil {
@@ -62,16 +63,30 @@ func (p product) get() (string, error) {
 		lock.Close()
 		return "", err
 	}
-	inUse.products[path] = lock
+	held.lock = lock
 	return path, nil
 }
 
-// inUse holds what this process uses: each product's lock is held, shared,
-// until the process ends, and says to others that it must stay.
-var inUse = struct {
+// hold is this process's use of a product: the lock, once held, is shared with
+// other processes until this one ends, and says that the product must stay.
+type hold struct {
 	sync.Mutex
-	products map[string]*os.File
-}{products: map[string]*os.File{}}
+	lock *os.File
+}
+
+var (
+	holdsMutex sync.Mutex
+	holds      = map[string]*hold{}
+)
+
+func holdOf(path string) *hold {
+	holdsMutex.Lock()
+	defer holdsMutex.Unlock()
+	if holds[path] == nil {
+		holds[path] = new(hold)
+	}
+	return holds[path]
+}
 
 // makeOnce returns with the product made and a shared lock held.
 func (p product) makeOnce(path string, lock *os.File) error {

@@ -3,17 +3,20 @@ package lab
 import (
 	"embed"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 )
 
-// goodFiles are the files of a good host, laid over the base tree, and the
-// script that finishes it.
+// goodFiles are the files of a good host, laid over the base tree.
 //
 //go:embed all:good
 var goodFiles embed.FS
+
+// goodScript finishes a good host's tree.
+//
+//go:embed good.sh
+var goodScript string
 
 // Operator is the user of a good host who may log in by key.
 const Operator = "operator"
@@ -48,47 +51,12 @@ func makeGood(root string) error {
 	if err != nil {
 		return fmt.Errorf("cannot make a good host: %w", err)
 	}
-	if err := copyGoodFiles(root); err != nil {
+	if err := copyFiles(goodFiles, "good", root); err != nil {
 		return fmt.Errorf("cannot make a good host: %w", err)
 	}
-	script, err := goodFiles.ReadFile("good/setup.sh")
-	if err != nil {
-		return fmt.Errorf("cannot make a good host: %w", err)
-	}
-	_, err = Command{Args: []string{"chroot", root, "/bin/sh", "-eu", "-c", string(script), "sh",
+	_, err = Command{Args: []string{"chroot", root, "/bin/sh", "-eu", "-c", goodScript, "sh",
 		strings.TrimSpace(string(public))}}.must()
 	return err
-}
-
-func copyGoodFiles(root string) error {
-	return fs.WalkDir(goodFiles, "good", func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || path == "good/setup.sh" {
-			return err
-		}
-		target := filepath.Join(root, strings.TrimPrefix(path, "good"))
-		if entry.IsDir() {
-			return os.MkdirAll(target, 0o755)
-		}
-		content, err := goodFiles.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		return os.WriteFile(target, content, 0o644)
-	})
-}
-
-// goodRecipe is every text that decides what makeGood makes.
-func goodRecipe() []string {
-	var recipe []string
-	_ = fs.WalkDir(goodFiles, "good", func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		content, err := goodFiles.ReadFile(path)
-		recipe = append(recipe, path, string(content))
-		return err
-	})
-	return recipe
 }
 
 // timeIsMeasured says whether the time daemon has chosen its server.

@@ -1,0 +1,51 @@
+# What people and CI run. Every target works in a fresh clone with Go, make and
+# apt; `test` and `acceptance` install the packages they need, as root.
+
+# sudo's PATH often lacks Go.
+GO := $(or $(shell command -v go),$(wildcard /usr/local/go/bin/go),go)
+export PATH := $(patsubst %/,%,$(dir $(GO))):$(PATH)
+
+FUZZTIME ?= 2s
+
+.PHONY: check build test lint fuzz bench acceptance generate install
+
+## check: build hostguard and audit this host; fails unless it is READY
+check: build
+	./bin/hostguard check
+
+## build: a static binary in ./bin
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/hostguard ./cmd/hostguard
+
+## test: everything but virtual machines; HOSTGUARD_REQUIRE=real fails what cannot run here
+test: install lint
+	$(GO) test -timeout 15m ./...
+	$(MAKE) fuzz
+
+## lint: formatting, vet, staticcheck
+lint:
+	@unformatted=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .) && if [ -n "$$unformatted" ]; then echo "not formatted: $$unformatted" >&2; exit 1; fi
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+## fuzz: every fuzz target for FUZZTIME, one after the other
+fuzz:
+	@grep -rnoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sed -E 's,/[^/]*:[0-9]+:func , ,' | sort -u | while read -r package target; do \
+		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null || exit 1; \
+	done
+
+## bench: figures of whole runs on a booted host, beside sshd's and auditctl's
+bench: install
+	HOSTGUARD_BENCH=1 $(GO) test -count 1 -timeout 20m -v -run '^TestFigures$$' ./internal/bench
+
+## acceptance: the whole story in a virtual machine; slow
+acceptance: install
+	HOSTGUARD_REQUIRE=vm $(GO) test -count 1 -timeout 60m -v -run Acceptance ./internal/lab
+
+## generate: schemas, tables and pages that are made from the rules
+generate:
+	$(GO) test -count 1 -run Generated ./rules -update
+	$(GO) test -count 1 -run Generated ./cmd/hostguard -update
+
+install:
+	@./internal/lab/install.sh
