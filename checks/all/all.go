@@ -9,7 +9,6 @@ import (
 	"github.com/hostguard/hostguard/checks/hardware"
 	"github.com/hostguard/hostguard/checks/services"
 	"github.com/hostguard/hostguard/checks/ssh"
-	"github.com/hostguard/hostguard/checks/ssh"
 	"github.com/hostguard/hostguard/checks/storage"
 	"github.com/hostguard/hostguard/checks/units"
 )
@@ -21,7 +20,6 @@ var Families = [][]checks.Check{
 	docker.Checks,
 	hardware.Checks,
 	services.Checks,
-	ssh.Checks,
 	ssh.Checks,
 	storage.Checks,
 	units.Checks,
