@@ -82,7 +82,7 @@ func TestMergeEqualsAugenrules(t *testing.T) {
 			t.Logf("no %s here", awk.name)
 			continue
 		}
-		for i := range cases(t, 30) {
+		for i := range cases(t, 15) {
 			dir := t.TempDir()
 			must := func(err error) {
 				if err != nil {

@@ -198,7 +198,7 @@ func startToucher(t testing.TB, bits int) *toucher {
 // touch does one thing and returns what came of it.
 func (h *toucher) touch(op, path, second string) string {
 	h.t.Helper()
-	if _, err := fmt.Fprintf(h.in, "%s %s\t%s\n", op, path, second); err != nil {
+	if _, err := fmt.Fprintf(h.in, "%s\t%s\t%s\n", op, path, second); err != nil {
 		h.t.Fatal(err)
 	}
 	if !h.out.Scan() {
@@ -307,7 +307,7 @@ func TestCoverageAgainstReality(t *testing.T) {
 		touchers = append(touchers, startToucher(t, 32))
 	}
 	counts := map[Answer]int{}
-	for range cases(t, 80) {
+	for range cases(t, 60) {
 		s.reset()
 		var rules []Rule
 		for range 1 + g.IntN(4) {
@@ -372,3 +372,58 @@ func mustMachine(t testing.TB) Machine {
 	}
 	return m
 }
+
+// TestMountsInReality shows case 20: what is mounted below a watched folder
+// before the rule is recorded, what is mounted later is not. A list of rules
+// looks the same both times, and so the answer is unknown.
+func TestMountsInReality(t *testing.T) {
+	r := startRecorder(t)
+	hand := startToucher(t, 64)
+	tag := "hgm" + fmt.Sprint(os.Getpid())
+	for _, early := range []bool{true, false} {
+		dir := t.TempDir()
+		if err := os.MkdirAll(dir+"/mounted", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		mount := func() {
+			if err := unix.Mount("tmpfs", dir+"/mounted", "tmpfs", 0, ""); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { unix.Unmount(dir+"/mounted", unix.MNT_DETACH) })
+		}
+		if early {
+			mount()
+		}
+		line, err := ParseLine("-w "+dir+" -p wa -k "+tag, Pos{}, thisHost{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.add(&line.Rule); err != nil {
+			t.Fatal(err)
+		}
+		if !early {
+			mount()
+		}
+		r.drain(tag)
+		hand.touch("create", dir+"/mounted/new", "")
+		if recorded := len(r.drain(tag)) > 0; recorded != early {
+			t.Errorf("20 mounted before the rule: %v, recorded: %v", early, recorded)
+		}
+		view, err := NewView([]Rule{line.Rule}, mustMachine(t), withMounts{mounts: []Mount{{Point: "/", Early: true}, {Point: dir + "/mounted", Type: "tmpfs", Early: early}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := map[bool]Answer{true: Covered, false: Unknown}[early]
+		if got := view.Cover(Want{Path: dir + "/mounted/new", Perms: Write}); got.Answer != want {
+			t.Errorf("20 known to be early: %v, answer %v", early, got.Answer)
+		}
+	}
+}
+
+// withMounts is this host with other mounts.
+type withMounts struct {
+	thisHost
+	mounts []Mount
+}
+
+func (w withMounts) Mounts() ([]Mount, error) { return w.mounts, nil }
