@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/hostguard/hostguard/internal/lab"
 )
 
@@ -194,6 +196,49 @@ func TestDockerSocket(t *testing.T) {
 	}()
 	if _, err := New(Options{}).dialDocker(t.Context(), filepath.Join(dir, "other")); err == nil || errors.Is(err, ErrDockerDown) {
 		t.Errorf("error %v of a server that is not docker", err)
+	}
+}
+
+// TestDockerServedByAnother: a socket that was made to look like root's is
+// told by who listens on it.
+func TestDockerServedByAnother(t *testing.T) {
+	lab.Need(t, lab.Root)
+	t.Parallel()
+	dir, err := os.MkdirTemp("/tmp", "hgd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(dir, "s")
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with its goroutine
+		const keep = ^uintptr(0)
+		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, keep, 65534, keep); errno != 0 {
+			done <- errno
+			return
+		}
+		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err == nil {
+			err = unix.Bind(fd, &unix.SockaddrUnix{Name: socket})
+		}
+		if err == nil {
+			err = unix.Listen(fd, 1)
+		}
+		done <- err
+	}()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(socket, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	_, err = New(Options{}).dialDocker(t.Context(), socket)
+	if err == nil || !strings.Contains(err.Error(), "a process of uid 65534 listens there") {
+		t.Errorf("error %v", err)
 	}
 }
 
