@@ -143,8 +143,16 @@ func (c *Config) finish(p *pass) (*Effective, error) {
 			}
 		}
 	}
-	if !assembleAll(e.slots, c.reader.algs) {
-		return nil, &RefusedError{[]Problem{{Text: "no algorithm is left of a list in a Match block"}}}
+	for _, l := range c.reader.algs.lists() {
+		if !settings()[l.id].merged || !p.slots[l.id].set() {
+			continue
+		}
+		s := &e.slots[l.id]
+		text, ok := assemble(s.values[0].Text, l.defaults, l.all)
+		if !ok {
+			return nil, &RefusedError{[]Problem{{s.values[0].At, quoted(settings()[l.id].name) + ": no algorithm is left of its list"}}}
+		}
+		s.values = []Value{{text, s.values[0].At, s.values[0].Block}}
 	}
 	return e, nil
 }
@@ -351,6 +359,8 @@ func (a *algorithms) lists() []struct {
 	}
 }
 
+// assembleAll turns the lists into names. sshd does it when it starts and once
+// more for every connection, when a list that is left empty gets its default.
 func assembleAll(slots []slot, a *algorithms) bool {
 	for _, l := range a.lists() {
 		s := &slots[l.id]
@@ -379,7 +389,7 @@ func (p *pass) checkStart() error {
 			return p.refuseAt(l.id, "no algorithm is left of its list")
 		}
 	}
-	if !assembleAll(p.slots, p.r.algs) {
+	if !assembleAll(p.slots, p.r.algs) || !assembleAll(p.slots, p.r.algs) {
 		return p.refusedError()
 	}
 	for _, pair := range [][2]int{
