@@ -22,6 +22,7 @@ import (
 	"github.com/docker/docker/api/types/volume"
 	"github.com/docker/docker/client"
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/hostguard/hostguard/internal/lab"
 )
@@ -35,7 +36,12 @@ func realDockerd(t *testing.T) (string, *client.Client) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	t.Cleanup(func() {
+		unix.Unmount(dir+"/exec/netns/default", unix.MNT_DETACH) // dockerd leaves it where a container used the host's network
+		if err := os.RemoveAll(dir); err != nil {
+			t.Errorf("cannot clean up: %v", err)
+		}
+	})
 	config := filepath.Join(dir, "daemon.json")
 	if err := os.WriteFile(config, []byte("{}"), 0o600); err != nil {
 		t.Fatal(err)
