@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // Unit is a unit file and what the links around it make of it.
@@ -202,6 +203,9 @@ func (t *Tree) folderOf(file string) *folder {
 // nullOrEmpty is systemd's test for a mask: no content, or a device.
 func (t *Tree) nullOrEmpty(name string) (bool, error) {
 	info, err := t.fs.Stat(name)
+	if errors.Is(err, syscall.ELOOP) {
+		return false, errBad{fmt.Sprintf("%s is a link that leads to itself", name)}
+	}
 	if err != nil {
 		return name == "/dev/null", err // a tree's /dev may be empty
 	}
