@@ -231,7 +231,7 @@ func (t *textWriter) byReason(list []*Finding) {
 	}
 	for _, reason := range reasons {
 		if reason != "" {
-			t.block(2, 0, t.cut(reason, briefCause)+":", dim)
+			t.block(2, 0, t.cut(strings.TrimSuffix(reason, "."), briefCause)+":", dim)
 		}
 		for _, f := range sharing[reason] {
 			t.short(f, "", 4)
