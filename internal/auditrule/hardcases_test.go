@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -241,6 +242,28 @@ func TestCoverageUnknown(t *testing.T) {
 	if got := w.cover(t, Want{Path: "relative", Perms: wa}); got.Answer != Unknown {
 		t.Errorf("a relative path: %v", got.Answer)
 	}
+}
+
+// All checks ask one view at the same time.
+func TestCoverageConcurrently(t *testing.T) {
+	t.Parallel()
+	w := dockerHost()
+	m, _ := w.Machine()
+	v, err := NewView(w.load(t, "-w /etc/docker -p wa"), m, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for j := range 200 {
+				if got := v.Cover(Want{Path: fmt.Sprintf("/etc/docker/%d/%d", i, j), Perms: wa}); got.Answer != Covered {
+					t.Error(got)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // Case 18: one bad line ends the load.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"strings"
+	"sync"
 )
 
 // Kind of file, as far as it matters here. The name FileKind keeps it apart
@@ -41,9 +42,11 @@ type Paths interface {
 // maxLinks is how many links the kernel follows on one path.
 const maxLinks = 40
 
-// resolver finds the real places of paths and remembers what it saw.
+// resolver finds the real places of paths and remembers what it saw. It is
+// safe for concurrent use.
 type resolver struct {
 	paths Paths
+	mu    sync.Mutex // of the maps
 	kinds map[string]FileKind
 	memo  map[resolveKey]resolution
 }
@@ -66,6 +69,8 @@ func newResolver(p Paths) *resolver {
 // resolve returns the path without links of its parents, and with follow of
 // its last component too. What does not exist is Absent and keeps its name.
 func (r *resolver) resolve(name string, follow bool) (real string, kind FileKind, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	key := resolveKey{name, follow}
 	if known, ok := r.memo[key]; ok {
 		return known.real, known.kind, known.err

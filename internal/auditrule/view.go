@@ -14,7 +14,8 @@ const (
 	recordPath    = 1302
 )
 
-// View is a list of rules prepared for questions about paths.
+// View is a list of rules prepared for questions about paths. It is safe for
+// concurrent use.
 type View struct {
 	machine Machine
 	res     *resolver
