@@ -2,9 +2,8 @@ package rules
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
-	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -61,51 +60,71 @@ func (p *Profile) Entry(id string) *Entry {
 // mean that the same was required, wherever and in whatever order and layout
 // it was written. hostguard.yaml does not enter.
 func (s *Set) Digest(p *Profile) string {
-	h := sha256.New()
-	fmt.Fprintf(h, "%q\n", p.Name)
+	var c canonical
+	c.words(p.Name)
 	for _, e := range slices.SortedFunc(slices.Values(p.Rules), func(a, b Entry) int { return strings.Compare(a.ID, b.ID) }) {
-		fmt.Fprintf(h, "%q %v ", e.ID, e.Level)
-		canonical(h, e.Params)
+		c.words(e.ID, e.Level.String())
+		c.node(e.Params)
+		var when []string
 		if e.RequiredWhen != nil {
-			fmt.Fprintf(h, " %q", []string{e.RequiredWhen.Key, e.RequiredWhen.Is})
+			when = []string{e.RequiredWhen.Key, e.RequiredWhen.Is}
 		}
+		c.words(when...)
 		if r := s.Rule(e.ID); r != nil {
-			fmt.Fprintf(h, " %q %q %q %v %q %q %q %q ", r.Title, r.Rationale, r.Source, r.Severity, r.Tags, r.References, r.Check, r.Remediation.Hint)
-			canonical(h, r.Params)
-			for _, k := range slices.Sorted(maps.Keys(r.Configured)) {
-				fmt.Fprintf(h, " %q", []string{k, r.Configured[k]})
-			}
+			c.rule(r)
 		}
-		fmt.Fprintln(h)
 	}
-	return "sha256:" + hex.EncodeToString(h.Sum(nil))
+	sum := sha256.Sum256(c)
+	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// canonical writes a node so that equal content is equal text: keys sorted,
-// no places.
-func canonical(w io.Writer, n strictyaml.Node) {
+// canonical is text that is equal for equal content and for nothing else: every
+// word and list is preceded by its length, keys are sorted, places left out.
+type canonical []byte
+
+func (c *canonical) words(words ...string) {
+	*c = binary.AppendUvarint(*c, uint64(len(words)))
+	for _, w := range words {
+		*c = binary.AppendUvarint(*c, uint64(len(w)))
+		*c = append(*c, w...)
+	}
+}
+
+func (c *canonical) rule(r *Rule) {
+	c.words(r.Title, r.Rationale, r.Severity.String(), r.Check, r.Remediation.Hint)
+	c.words(r.Source...)
+	c.words(r.Tags...)
+	var refs, configured []string
+	for _, ref := range r.References {
+		refs = append(refs, ref.Framework, ref.ID)
+	}
+	for _, param := range slices.Sorted(maps.Keys(r.Configured)) {
+		configured = append(configured, param, r.Configured[param])
+	}
+	c.words(refs...)
+	c.words(configured...)
+	c.node(r.Params)
+}
+
+func (c *canonical) node(n strictyaml.Node) {
+	*c = append(*c, byte(n.Kind))
+	*c = binary.AppendUvarint(*c, uint64(len(n.Items)))
 	switch n.Kind {
 	case strictyaml.List:
-		io.WriteString(w, "[")
 		for _, item := range n.Items {
-			canonical(w, item)
-			io.WriteString(w, ",")
+			c.node(item)
 		}
-		io.WriteString(w, "]")
 	case strictyaml.Map:
 		keys := make([]string, 0, len(n.Items)/2)
 		for i := 0; i+1 < len(n.Items); i += 2 {
 			keys = append(keys, n.Items[i].Text)
 		}
 		slices.Sort(keys)
-		io.WriteString(w, "{")
 		for _, k := range keys {
-			fmt.Fprintf(w, "%q:", k)
-			canonical(w, n.Get(k))
-			io.WriteString(w, ",")
+			c.words(k)
+			c.node(n.Get(k))
 		}
-		io.WriteString(w, "}")
 	default:
-		fmt.Fprintf(w, "%d%q", n.Kind, n.Text)
+		c.words(n.Text)
 	}
 }
