@@ -60,7 +60,7 @@ func (p *Profile) Entry(id string) *Entry {
 // mean that the same was required, wherever and in whatever order and layout
 // it was written. hostguard.yaml does not enter.
 func (s *Set) Digest(p *Profile) string {
-	var c canonical
+	c := make(canonical, 0, 128<<10)
 	c.words(p.Name)
 	for _, e := range slices.SortedFunc(slices.Values(p.Rules), func(a, b Entry) int { return strings.Compare(a.ID, b.ID) }) {
 		c.words(e.ID, e.Level.String())
