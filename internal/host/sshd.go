@@ -254,7 +254,8 @@ func splitTitle(text string) (args []string, unresolved string) {
 		if i == len(words) {
 			return args, "an option has no argument"
 		}
-		args = append(args, "-o", words[i]+joinUntilOption(words, &i))
+		option := words[i]
+		args = append(args, "-o", option+joinUntilOption(words, &i))
 	}
 	return args, ""
 }
@@ -441,7 +442,7 @@ type program struct {
 	err     error
 }
 
-var releaseText = regexp.MustCompile(`\x00(OpenSSH_[0-9]+\.[0-9]+[ -~]*)\x00`)
+var releaseText = regexp.MustCompile(`(OpenSSH_[0-9]+\.[0-9]+[ -~]*)\x00`)
 
 // sshdRelease finds the release inside the program: it need not be run, and
 // of a file tree it could not be.

@@ -1,0 +1,242 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hostguard/hostguard/internal/lab"
+	"github.com/hostguard/hostguard/internal/sshdconf"
+)
+
+func TestListener(t *testing.T) {
+	t.Parallel()
+	unit := &SSHD{Path: "/usr/sbin/sshd", Args: []string{"-D", "-o", "Banner /my banner", "-4"}}
+	for name, c := range map[string]struct {
+		p          Process
+		want       []string
+		is         bool
+		unresolved bool
+	}{
+		"as Debian starts it":     {Process{Exe: "/usr/sbin/sshd", Argv: []string{"sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups"}}, []string{"-D"}, true, false},
+		"the title is the unit's": {Process{Exe: "/usr/sbin/sshd", Argv: []string{"sshd: /usr/sbin/sshd -D -o Banner /my banner -4 [listener] 0 of 10-100 startups"}}, unit.Args, true, false},
+		"options with blanks": {Process{Exe: "/usr/sbin/sshd", Argv: []string{"sshd: /usr/sbin/sshd -o PermitRootLogin no -oAllowUsers a b -f /x [listener] 0 of 10-100 startups"}},
+			[]string{"-o", "PermitRootLogin no", "-oAllowUsers a b", "-f", "/x"}, true, false},
+		"an option lost its argument": {Process{Exe: "/usr/sbin/sshd", Argv: []string{"sshd: /usr/sbin/sshd -o [listener] 0"}}, nil, true, true},
+		"replaced since":              {Process{Exe: "/usr/sbin/sshd (deleted)", Argv: []string{"sshd: /usr/sbin/sshd [listener] 0 of 10-100 startups"}}, nil, true, false},
+		"without a title yet":         {Process{Exe: "/usr/sbin/sshd", Argv: []string{"/usr/sbin/sshd", "-D", "-p", "2222"}}, []string{"-D", "-p", "2222"}, true, false},
+		"a session":                   {Process{Exe: "/usr/sbin/sshd", Argv: []string{"sshd: op [priv]"}}, nil, false, false},
+		"a session by inetd":          {Process{Exe: "/usr/sbin/sshd", Argv: []string{"/usr/sbin/sshd", "-i"}}, nil, false, false},
+		"a test run":                  {Process{Exe: "/usr/sbin/sshd", Argv: []string{"/usr/sbin/sshd", "-T"}}, nil, false, false},
+		"in a container":              {Process{Exe: "/usr/sbin/sshd", Container: "abc", Argv: []string{"sshd: /usr/sbin/sshd -D [listener] 0"}}, nil, false, false},
+		"another program":             {Process{Exe: "/usr/bin/evil", Argv: []string{"sshd: /usr/sbin/sshd -D [listener] 0"}}, nil, false, false},
+		"a kernel thread":             {Process{Kernel: true}, nil, false, false},
+	} {
+		d, is := listener(c.p, unit)
+		if is != c.is {
+			t.Errorf("%s: a listener: %v", name, is)
+			continue
+		}
+		if is && (!slices.Equal(d.Args, c.want) || (d.Unresolved != "") != c.unresolved) {
+			t.Errorf("%s: %q (%s), want %q", name, d.Args, d.Unresolved, c.want)
+		}
+		if is && d.Replaced != strings.HasSuffix(c.p.Exe, "(deleted)") {
+			t.Errorf("%s: replaced: %v", name, d.Replaced)
+		}
+	}
+}
+
+func sshTree(t *testing.T, files map[string]string) *Host {
+	t.Helper()
+	root := t.TempDir()
+	for name, text := range files {
+		full := filepath.Join(root, name)
+		must(t, os.MkdirAll(filepath.Dir(full), 0o755))
+		if target, ok := strings.CutPrefix(text, "-> "); ok {
+			must(t, os.Symlink(target, full))
+			continue
+		}
+		must(t, os.WriteFile(full, []byte(text), 0o644))
+	}
+	return New(Options{Root: root})
+}
+
+func TestSSHDAtStart(t *testing.T) {
+	t.Parallel()
+	const sshd = "usr/sbin/sshd"
+	for name, c := range map[string]struct {
+		files map[string]string
+		want  string
+	}{
+		"no unit":        {map[string]string{sshd: ""}, "/usr/sbin/sshd [] the defaults"},
+		"not installed":  {map[string]string{"etc/x": ""}, "none"},
+		"Debian's unit":  {map[string]string{sshd: "", "lib/systemd/system/ssh.service": "[Service]\nExecStartPre=/usr/sbin/sshd -t\nExecStart=/usr/sbin/sshd -D $SSHD_OPTS\n", "etc/default/ssh": "# x\nSSHD_OPTS=-4 -p 22\n"}, "/usr/sbin/sshd [-D -4 -p 22] /lib/systemd/system/ssh.service:3"},
+		"no variable":    {map[string]string{sshd: "", "lib/systemd/system/ssh.service": "[Service]\nExecStart=-/usr/sbin/sshd -D ${NONE} $SSHD_OPTS\n"}, "/usr/sbin/sshd [-D] /lib/systemd/system/ssh.service:2"},
+		"the admin's":    {map[string]string{"usr/local/sbin/sshd": "", "lib/systemd/system/ssh.service": "[Service]\nExecStart=/usr/sbin/sshd -D\n", "etc/systemd/system/ssh.service": "[Service]\nExecStart=/usr/local/sbin/sshd -D -f /x\n"}, "/usr/local/sbin/sshd [-D -f /x] /etc/systemd/system/ssh.service:2"},
+		"masked":         {map[string]string{sshd: "", "etc/systemd/system/ssh.service": "-> /dev/null", "dev/null": "", "lib/systemd/system/ssh.service": "[Service]\nExecStart=/usr/sbin/sshd -p 1\n"}, "/usr/sbin/sshd [] the defaults"},
+		"a drop-in wins": {map[string]string{sshd: "", "lib/systemd/system/ssh.service": "[Service]\nExecStart=/usr/sbin/sshd -D\n", "etc/systemd/system/ssh.service.d/10.conf": "[Service]\nExecStart=\nExecStart=/usr/sbin/sshd -e\n"}, "/usr/sbin/sshd [-e] /etc/systemd/system/ssh.service.d/10.conf:3"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d, err := sshTree(t, c.files).sshdAtStart(context.Background())
+			must(t, err)
+			got := "none"
+			if d != nil {
+				got = fmt.Sprintf("%s %v %s", d.Path, d.Args, d.ArgsFrom)
+			}
+			if got != c.want {
+				t.Errorf("%s, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestSSHDRelease(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ program, want string }{
+		"Debian 12":       {"\x00OpenSSH_9.2\x00OpenSSH_9.2p1 Debian-2+deb12u10\x00OpenSSH_2.*,OpenSSH_3.0*\x00\x00OpenSSH_5*\x00libpam.so.0\x00libgssapi_krb5.so\x00", "9.2 OpenSSH_9.2p1 Debian-2+deb12u10 pam gssapi"},
+		"without PAM":     {"\x00OpenSSH_9.9p1\x00libgssapi", "9.9 OpenSSH_9.9p1 gssapi"},
+		"something else":  {"#!/bin/sh\n", "unknown"},
+		"only the faults": {"\x00OpenSSH_7.4*\x00OpenSSH_6.6.1*\x00", "unknown"},
+	} {
+		p := sshTree(t, map[string]string{"usr/sbin/sshd": c.program}).sshdRelease("/usr/sbin/sshd")
+		got := p.version.String()
+		if p.err == nil {
+			got += " " + p.release
+			if !p.noPAM {
+				got += " pam"
+			}
+			if !p.noGSS {
+				got += " gssapi"
+			}
+		}
+		if got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+	if p := sshTree(t, map[string]string{"x": ""}).sshdRelease("/usr/sbin/sshd"); p.err == nil {
+		t.Error("a program that is not there has a release")
+	}
+}
+
+func TestServicePort(t *testing.T) {
+	t.Parallel()
+	data := []byte("# x\nssh\t\t22/tcp\t\t\t# SSH\ndomain 53/udp\ndomain 53/tcp\nhttp 80/tcp www\n")
+	for name, want := range map[string]int{"ssh": 22, "domain": 53, "www": 80, "SSH": 0, "nosuch": 0} {
+		if got, _ := servicePort(data, name); got != want {
+			t.Errorf("%s: %d, want %d", name, got, want)
+		}
+	}
+}
+
+func TestSSHDDifferences(t *testing.T) {
+	t.Parallel()
+	h := sshTree(t, map[string]string{"etc/ssh/sshd_config": "AllowGroups a b\n"})
+	c, err := sshdconf.Parse(sshdFS{h}, sshdconf.Options{Version: sshdconf.V9_2})
+	must(t, err)
+	e, err := c.For(sshdconf.Connection{})
+	must(t, err)
+	var text strings.Builder
+	e.WriteTo(&text)
+	if d := differences(sshdconf.Connection{}, e, text.String()); len(d) > 0 {
+		t.Errorf("the same text differs: %+v", d)
+	}
+	said := strings.Replace(text.String(), "passwordauthentication yes", "passwordauthentication no", 1)
+	said = strings.Replace(said, "allowgroups b\n", "", 1) + "newkeyword 1\n"
+	var got []string
+	for _, d := range differences(sshdconf.Connection{}, e, said) {
+		got = append(got, fmt.Sprintf("%s %s/%s", d.Keyword, d.Ours, d.Theirs))
+	}
+	if want := []string{"allowgroups a b/a", "newkeyword /1", "passwordauthentication yes/no"}; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestSSHDTestSpec(t *testing.T) {
+	t.Parallel()
+	got := testSpec(sshdconf.Connection{User: "op", Host: "a,b", Addr: "::1", LocalPort: 22})
+	if got != "user=op,addr=::1,lport=22" {
+		t.Error(got)
+	}
+}
+
+// A second sshd that runs with options and a file of its own is found, is
+// asked with them, and is seen to be older than its file once that changes.
+func TestRunningSSHD(t *testing.T) {
+	lab.Need(t, lab.SSHD, lab.Root)
+	dir := t.TempDir()
+	config, key, pid := filepath.Join(dir, "sshd config"), filepath.Join(dir, "key"), filepath.Join(dir, "pid")
+	if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	config = filepath.Join(dir, "sshd_config")
+	port := freePort(t)
+	must(t, os.WriteFile(config, fmt.Appendf(nil, "ListenAddress 127.0.0.1:%d\nHostKey %s\nPidFile %s\nPasswordAuthentication yes\nMatch Address 10.0.0.0/8 User root\nBanner /b\nMatch LocalPort 2222\nMaxSessions 3\n", port, key, pid), 0o600))
+	// A daemon wants /run/sshd: it gets one in a mount namespace of its own.
+	cmd := exec.Command("/usr/bin/unshare", "--mount", "--propagation", "private", "/bin/sh", "-c",
+		`mount -t tmpfs none /run && mkdir -m 755 /run/sshd && exec /usr/sbin/sshd -D -f "$0" -o "PasswordAuthentication no" -o MaxAuthTries=2`, config)
+	must(t, cmd.Start())
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	waitFor(t, func() bool {
+		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	})
+
+	h := New(Options{})
+	servers, err := h.SSHServers(t.Context())
+	must(t, err)
+	i := slices.IndexFunc(servers.SSHDs, func(d *SSHD) bool { return d.PID == cmd.Process.Pid })
+	if i < 0 {
+		t.Fatalf("process %d is not among %d daemons", cmd.Process.Pid, len(servers.SSHDs))
+	}
+	d := servers.SSHDs[i]
+	must(t, d.Err)
+	e, err := d.Config.For(sshdconf.Connection{})
+	must(t, err)
+	if s := e.Get("passwordauthentication"); s.Text() != "no" || s.Values[0].At.File != sshdconf.CommandLine {
+		t.Errorf("its options do not count: %+v (%q)", s, d.Args)
+	}
+	says, err := h.SSHDSays(t.Context())
+	must(t, err)
+	if w := says[d]; w.Err != nil || w.Refusal != "" || len(w.Disagree) > 0 || w.Points < 1 {
+		t.Errorf("sshd says otherwise: %+v", w)
+	}
+	changed, read, _, err := h.StaleSince(d)
+	must(t, err)
+	if changed.After(read) {
+		t.Errorf("changed %v, read %v", changed, read)
+	}
+	waitFor(t, func() bool { // the kernel's clock ticks
+		must(t, os.WriteFile(config, []byte("UsePAM yes\n"), 0o600))
+		changed, read, by, err := h.StaleSince(d)
+		must(t, err)
+		return changed.After(read) && by == config
+	})
+}
+
+func freePort(t *testing.T) int {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+func waitFor(t *testing.T, ready func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !ready(); {
+		if time.Now().After(deadline) {
+			t.Fatal("it does not get ready")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
