@@ -20,19 +20,32 @@ func watchUnit(ctx context.Context, h *host.Host, name string, now time.Time) (c
 	}
 	unit := units[name]
 	if unit.Timer == nil {
-		// A service that a timer starts is judged by its timer.
-		for _, by := range unit.TriggeredBy {
-			if strings.HasSuffix(by, ".timer") {
-				return watchUnit(ctx, h, by, now)
-			}
-		}
-		return judgeService(unit), nil
+		return watchService(ctx, h, unit, now)
 	}
 	service, err := h.Units(ctx, unit.Timer.Unit)
 	if err != nil {
 		return checks.Verdict{}, fmt.Errorf("cannot ask about the storage watch: %w", err)
 	}
 	return judgeTimer(unit, service[unit.Timer.Unit], now)
+}
+
+// watchService judges a service by the timers that start it, of which one in
+// order is enough, and by itself when none does.
+func watchService(ctx context.Context, h *host.Host, unit host.Unit, now time.Time) (v checks.Verdict, err error) {
+	timed := false
+	for _, by := range unit.TriggeredBy {
+		if !strings.HasSuffix(by, ".timer") {
+			continue
+		}
+		timed = true
+		if v, err = watchUnit(ctx, h, by, now); err == nil && v.Status == checks.Pass {
+			return v, nil
+		}
+	}
+	if timed {
+		return v, err
+	}
+	return judgeService(unit), nil
 }
 
 // inForce is the part of the verdict that all units share; ok says to go on.
