@@ -2,8 +2,7 @@ package sshdconf
 
 import (
 	"fmt"
-	"regexp"
-	"strconv"
+	"strings"
 )
 
 // Version is an OpenSSH release, without its portable suffix.
@@ -44,17 +43,32 @@ func (v Version) String() string {
 	return fmt.Sprintf("%d.%d", v.Major, v.Minor)
 }
 
-var versionText = regexp.MustCompile(`^(?:.*OpenSSH_|\d+:)?(\d{1,2})\.(\d{1,2})(?:p\d+)?(?:\D|$)`)
-
 // ParseVersion reads a release from a banner ("SSH-2.0-OpenSSH_9.2p1
 // Debian-2"), the answer to -V ("OpenSSH_9.2p1, OpenSSL…") or a package's
 // version ("1:9.2p1-2+deb12u7").
 func ParseVersion(text string) (Version, bool) {
-	m := versionText.FindStringSubmatch(text)
-	if m == nil {
+	if _, after, ok := strings.Cut(text, "OpenSSH_"); ok {
+		text = after
+	} else if epoch, after, ok := strings.Cut(text, ":"); ok && len(epoch) < 3 {
+		text = after
+	}
+	major, text, ok := smallNumber(text)
+	if !ok || !strings.HasPrefix(text, ".") {
 		return Version{}, false
 	}
-	major, _ := strconv.Atoi(m[1])
-	minor, _ := strconv.Atoi(m[2])
+	minor, text, ok := smallNumber(text[1:])
+	if !ok || text != "" && strings.IndexByte("p ,-+", text[0]) < 0 {
+		return Version{}, false
+	}
 	return Version{major, minor}, true
+}
+
+// smallNumber takes one or two digits off text.
+func smallNumber(text string) (n int, rest string, ok bool) {
+	i := 0
+	for i < len(text) && i < 2 && digit(text[i]) < 10 {
+		n = n*10 + digit(text[i])
+		i++
+	}
+	return n, text[i:], i > 0
 }
