@@ -2,8 +2,8 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"maps"
 	"sync"
 	"time"
 
@@ -113,7 +113,7 @@ func (h *Host) Units(ctx context.Context, names ...string) (map[string]Unit, err
 		return nil, err
 	}
 	units := make(map[string]Unit, len(names))
-	errs := make(map[string]error)
+	var errs []error
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	for _, name := range names {
@@ -122,13 +122,13 @@ func (h *Host) Units(ctx context.Context, names ...string) (map[string]Unit, err
 			mu.Lock()
 			defer mu.Unlock()
 			if units[name] = u; err != nil {
-				errs[name] = err
+				errs = append(errs, fmt.Errorf("cannot ask systemd about %s: %w", name, err))
 			}
 		})
 	}
 	wg.Wait()
-	for name, err := range maps.All(errs) {
-		return nil, fmt.Errorf("cannot ask systemd about %s: %w", name, err)
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
 	}
 	return units, nil
 }
