@@ -172,11 +172,10 @@ func TestSSHDTestSpec(t *testing.T) {
 func TestRunningSSHD(t *testing.T) {
 	lab.Need(t, lab.SSHD, lab.Root)
 	dir := t.TempDir()
-	config, key, pid := filepath.Join(dir, "sshd config"), filepath.Join(dir, "key"), filepath.Join(dir, "pid")
+	config, key, pid := filepath.Join(dir, "sshd_config"), filepath.Join(dir, "key"), filepath.Join(dir, "pid")
 	if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	config = filepath.Join(dir, "sshd_config")
 	port := freePort(t)
 	must(t, os.WriteFile(config, fmt.Appendf(nil, "ListenAddress 127.0.0.1:%d\nHostKey %s\nPidFile %s\nPasswordAuthentication yes\nMatch Address 10.0.0.0/8 User root\nBanner /b\nMatch LocalPort 2222\nMaxSessions 3\n", port, key, pid), 0o600))
 	// A daemon wants /run/sshd: it gets one in a mount namespace of its own.

@@ -389,8 +389,10 @@ func (p *pass) checkStart() error {
 			return p.refuseAt(l.id, "no algorithm is left of its list")
 		}
 	}
-	if !assembleAll(p.slots, p.r.algs) || !assembleAll(p.slots, p.r.algs) {
-		return p.refusedError()
+	for range 2 {
+		if !assembleAll(p.slots, p.r.algs) {
+			return p.refusedError()
+		}
 	}
 	for _, pair := range [][2]int{
 		{kAuthorizedKeysCommand, kAuthorizedKeysCommandUser},

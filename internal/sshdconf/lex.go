@@ -159,9 +159,6 @@ func (l *line) arguments(v Version) *arguments {
 // next returns the next argument, and false when there is none.
 func (a *arguments) next() (string, bool) { return a.take(true) }
 
-// nextPlain is next, but an equals sign does not separate.
-func (a *arguments) nextPlain() (string, bool) { return a.take(false) }
-
 func (a *arguments) take(equals bool) (string, bool) {
 	if a.byWord {
 		if len(a.words) == 0 {
