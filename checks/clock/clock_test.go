@@ -236,3 +236,12 @@ func TestParametersThatMakeNoSense(t *testing.T) {
 		}
 	}
 }
+
+func TestSpanIsASCII(t *testing.T) {
+	t.Parallel()
+	for d, want := range map[time.Duration]string{0: "0ms", 8 * time.Microsecond: "0.008ms", -600*time.Millisecond + 4: "-600ms", 1499700 * time.Microsecond: "1.5s", time.Hour: "1h0m0s"} {
+		if got := span(d); got != want {
+			t.Errorf("%d: %s, want %s", d, got, want)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -98,7 +99,7 @@ func judgeOffset(answers []host.TimeAnswer, p offsetParams) (checks.Verdict, err
 	for _, a := range answers {
 		e := checks.Evidence{Source: answerPlace(a), Key: "clock offset"}
 		if a.Err == nil && (a.RootDistance < 0 || a.RootDistance > time.Duration(p.MaxDistance)) {
-			a.Err = fmt.Errorf("its answer may itself be wrong by %v", round(a.RootDistance))
+			a.Err = fmt.Errorf("its answer may itself be wrong by %s", span(a.RootDistance))
 		}
 		if a.Err != nil {
 			e.Got = "not used: " + a.Err.Error()
@@ -149,11 +150,12 @@ func medianOffset(answers []host.TimeAnswer) time.Duration {
 // magnitude is |d|; the smallest duration has no positive counterpart.
 func magnitude(d time.Duration) time.Duration { return d.Abs() }
 
-func round(d time.Duration) time.Duration {
-	if d.Abs() < time.Millisecond {
-		return d.Round(time.Microsecond)
+// span writes a duration in ASCII: reports escape the sign of microseconds.
+func span(d time.Duration) string {
+	if d.Abs() >= time.Second {
+		return d.Round(time.Millisecond).String()
 	}
-	return d.Round(100 * time.Microsecond)
+	return strconv.FormatFloat(float64(d.Round(time.Microsecond))/float64(time.Millisecond), 'f', -1, 64) + "ms"
 }
 
 func answerPlace(a host.TimeAnswer) string {
@@ -164,21 +166,21 @@ func answerPlace(a host.TimeAnswer) string {
 }
 
 func describe(a host.TimeAnswer) string {
-	return fmt.Sprintf("%v, stratum %d, root distance %v", round(a.Offset), a.Stratum, round(a.RootDistance))
+	return fmt.Sprintf("%s, stratum %d, root distance %s", span(a.Offset), a.Stratum, span(a.RootDistance))
 }
 
 // aheadOrBehind reads an offset, which is what to add to the clock.
 func aheadOrBehind(d time.Duration) string {
 	if d < 0 {
-		return fmt.Sprintf("%v ahead of", round(d.Abs()))
+		return fmt.Sprintf("%s ahead of", span(d.Abs()))
 	}
-	return fmt.Sprintf("%v behind", round(d))
+	return fmt.Sprintf("%s behind", span(d))
 }
 
 func spread(answers []host.TimeAnswer) string {
 	var parts []string
 	for _, a := range answers {
-		parts = append(parts, fmt.Sprintf("%s: %v", answerPlace(a), round(a.Offset)))
+		parts = append(parts, fmt.Sprintf("%s: %s", answerPlace(a), span(a.Offset)))
 	}
 	return strings.Join(parts, "; ")
 }

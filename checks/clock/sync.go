@@ -29,13 +29,13 @@ func sync(ctx context.Context, h *host.Host, p syncParams) (checks.Verdict, erro
 func judgeSync(clock host.KernelClock, p syncParams) checks.Verdict {
 	const source = "kernel clock (adjtimex)"
 	flag := checks.Evidence{Source: source, Key: "synchronised", Want: "yes", Got: "yes"}
-	bound := checks.Evidence{Source: source, Key: "maximum error", Want: "at most " + p.MaxError.String(), Got: clock.MaxError.String()}
+	bound := checks.Evidence{Source: source, Key: "maximum error", Want: "at most " + p.MaxError.String(), Got: span(clock.MaxError)}
 	if !clock.Synchronised {
 		flag.Got = "no (STA_UNSYNC)"
 		return checks.Failed("The kernel says that nothing keeps its clock in time.", flag, bound)
 	}
 	if clock.MaxError > time.Duration(p.MaxError) {
-		return checks.Failed(fmt.Sprintf("The clock was last set right so long ago that it may be wrong by %v.", clock.MaxError), bound, flag)
+		return checks.Failed(fmt.Sprintf("The clock was last set right so long ago that it may be wrong by %s.", span(clock.MaxError)), bound, flag)
 	}
 	return checks.Passed(flag, bound)
 }

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -47,7 +48,7 @@ func FuzzParseMountinfo(f *testing.F) {
 	f.Add([]byte("36 35 98:0 /mnt1 /mnt\\0402 rw,noatime master:1 - ext3 /dev/root rw\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		mounts, err := parseMountinfo(data)
-		if err == nil && len(mounts) != strings.Count(strings.TrimSuffix(string(data)+"\n", "\n\n")+"\n", "\n") && len(data) > 0 && data[len(data)-1] == '\n' {
+		if err == nil && len(mounts) < bytes.Count(data, []byte("\n")) {
 			t.Errorf("%d mounts of %q", len(mounts), data)
 		}
 	})
