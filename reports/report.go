@@ -126,6 +126,7 @@ type Input struct {
 	Only, Skip      []string       // as the user gave them
 	FailOn          rules.Severity // the zero value: any required failure
 	Interrupted     error          // why the run ended early, nil when it did not
+	Overrides       []string       // where the operator changed the parameters of rules
 	Profile         Profile
 	Outcomes        []Outcome // every rule of the profile but those that Only leaves out, in the profile's order
 }
@@ -176,7 +177,7 @@ func New(in Input) *Report {
 	for i, o := range in.Outcomes {
 		r.Findings[i] = newFinding(o)
 	}
-	r.Warnings = warnings(r)
+	r.Warnings = append(warnings(r), each(in.Overrides, text)...)
 	r.Summary = summarize(r.Findings)
 	r.decide(in.FailOn)
 	return r

@@ -14,6 +14,7 @@ import (
 
 	"github.com/hostguard/hostguard/checks"
 	"github.com/hostguard/hostguard/internal/host"
+	"github.com/hostguard/hostguard/internal/strictyaml"
 	"github.com/hostguard/hostguard/reports"
 	"github.com/hostguard/hostguard/rules"
 )
@@ -105,6 +106,7 @@ func check(cmd *cobra.Command, o checkOptions) error {
 		Skip:        o.skip,
 		FailOn:      failOn,
 		Interrupted: context.Cause(ctx),
+		Overrides:   overrides(a),
 		Profile:     reports.Profile{Name: a.Profile.Name, Title: a.Profile.Title, Digest: a.Rules.Digest(a.Profile)},
 	}
 	for i, s := range selected {
@@ -147,6 +149,18 @@ func prepare(o *checkOptions) (*host.Host, *audit, error) {
 		}
 	}
 	return host.New(host.Options{Root: root, ConnectorDirs: dirs}), a, nil
+}
+
+// overrides says which rules are judged by parameters of the operator's own, so
+// that a report read elsewhere shows what its READY means.
+func overrides(a *audit) []string {
+	var list []string
+	for _, b := range a.Bound {
+		if n := a.Config.ParametersOf(b.Rule.ID); n.Kind != strictyaml.Absent {
+			list = append(list, fmt.Sprintf("%s is judged with parameters of this host's configuration (%s)", b.Rule.ID, n.Place()))
+		}
+	}
+	return list
 }
 
 func openOutputs(cmd *cobra.Command, o checkOptions) (*reports.Outputs, error) {

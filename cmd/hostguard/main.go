@@ -9,9 +9,12 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/hostguard/hostguard/internal/printable"
 )
 
 // Exit codes of every verb but fix. Those of check are in the README.
@@ -49,7 +52,9 @@ func run(args []string) int {
 		code, err = exit.code, exit.err
 	}
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "hostguard: %v\n", err)
+		for line := range strings.Lines(err.Error()) {
+			fmt.Fprintf(os.Stderr, "hostguard: %s\n", printable.Text(strings.TrimSuffix(line, "\n")))
+		}
 	}
 	return code
 }
