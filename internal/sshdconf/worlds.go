@@ -32,11 +32,12 @@ type World struct {
 
 const (
 	maxBlocks = 256
-	maxWorlds = 4096
-	maxFree   = 10      // criteria that cannot be told apart by examples
-	maxTries  = 1 << 20 // combinations looked at
+	maxWorlds = 1024
+	maxFree   = 10      // criteria about one thing that examples do not show
+	maxValues = 1 << 15 // ways in which the criteria about one thing turn out
+	maxTries  = 1 << 17 // combinations of those
 
-	maxExamples = 16 // connections tried for one world
+	maxExamples = 4 // connections tried for one world
 )
 
 // ErrTooMany says that the Match blocks can combine in more ways than can be
@@ -56,10 +57,6 @@ func (c *Config) Worlds(accounts []Account, others bool) ([]World, error) {
 	axes, err := c.axes(accounts, others)
 	if err != nil {
 		return nil, err
-	}
-	var everything mask
-	for i := range c.Blocks {
-		everything.set(i)
 	}
 	found := map[mask]*World{}
 	var order []mask
@@ -110,7 +107,7 @@ func (c *Config) Worlds(accounts []Account, others bool) ([]World, error) {
 		}
 		return nil
 	}
-	if err := walk(0, everything, point{}); err != nil {
+	if err := walk(0, c.everything(), point{}); err != nil {
 		return nil, err
 	}
 	worlds := make([]World, 0, len(order))
@@ -148,6 +145,63 @@ func (m mask) has(i int) bool { return m[i/64]>>(i%64)&1 == 1 }
 func (m mask) and(o mask) mask {
 	for i := range m {
 		m[i] &= o[i]
+	}
+	return m
+}
+
+func (m mask) without(o mask) mask {
+	for i := range m {
+		m[i] &^= o[i]
+	}
+	return m
+}
+
+// criterion is a term and the blocks that need it.
+type criterion struct {
+	Term
+	needed mask
+}
+
+// criteria are the different terms about some things. A block needs those of
+// the blocks that it was included from, too.
+func (c *Config) criteria(attrs ...string) []criterion {
+	var out []criterion
+	at := map[Term]int{}
+	for i, b := range c.Blocks {
+		for outer := b; outer != nil; outer = outer.Outer {
+			for _, t := range outer.terms {
+				if !slices.Contains(attrs, t.Attr) {
+					continue
+				}
+				j, ok := at[t]
+				if !ok {
+					j = len(out)
+					at[t] = j
+					out = append(out, criterion{Term: t})
+				}
+				out[j].needed.set(i)
+			}
+		}
+	}
+	return out
+}
+
+// everything is the set of all blocks.
+func (c *Config) everything() mask {
+	var m mask
+	for i := range c.Blocks {
+		m.set(i)
+	}
+	return m
+}
+
+// possible are the blocks that criteria leave possible.
+func (c *Config) possible(criteria []criterion, holds func(Term) bool) mask {
+	m := c.everything()
+	for _, t := range criteria {
+		if !holds(t.Term) {
+			m = m.without(t.needed)
+		}
 	}
 	return m
 }
@@ -238,79 +292,53 @@ func wildcardFreedom(arg string) freedom {
 	return byExample
 }
 
-// terms are the different criteria about one thing.
-func (c *Config) terms(attrs ...string) []Term {
-	var out []Term
-	for _, b := range c.Blocks {
-		for _, t := range b.terms {
-			if slices.Contains(attrs, t.Attr) && !slices.Contains(out, t) {
-				out = append(out, t)
-			}
-		}
-	}
-	return out
-}
-
 // axis finds the ways in which the criteria about one thing can turn out.
 func (c *Config) axis(attr string, points []point, freedomOf func(string) freedom) ([]value, error) {
-	terms := c.terms(attr)
-	var free []Term
-	never := map[Term]bool{}
-	for _, t := range terms {
-		if freedomOf == nil {
-			break
+	var fixed, free []criterion
+	possible := c.everything()
+	for _, t := range c.criteria(attr) {
+		kind := byExample
+		if freedomOf != nil {
+			kind = freedomOf(t.Arg)
 		}
-		switch freedomOf(t.Arg) {
+		switch kind {
 		case either:
 			free = append(free, t)
 		case neverTrue:
-			never[t] = true
+			possible = possible.without(t.needed)
+		default:
+			fixed = append(fixed, t)
 		}
 	}
-	if len(free) > maxFree {
-		return nil, fmt.Errorf("%w (%d patterns for %s)", ErrTooMany, len(free), attr)
+	if len(free) > maxFree || len(points)<<len(free) > maxValues {
+		return nil, fmt.Errorf("%w (%d addresses or names and %d patterns for %s)", ErrTooMany, len(points), len(free), attr)
 	}
 	var out []value
 	seen := map[mask]bool{}
-	add := func(p point, holds func(Term) bool) {
-		m := c.blocksFor([]string{attr}, holds)
+	add := func(m mask, p point) {
 		if !seen[m] {
 			seen[m] = true
 			out = append(out, value{m, p})
 		}
 	}
-	for _, p := range points {
-		add(p, func(t Term) bool { return !never[t] && c.Holds(p.conn, t) })
+	for _, p := range points { // what is true of the examples comes first
+		holds := func(t Term) bool { return c.Holds(p.conn, t) }
+		add(possible.and(c.possible(fixed, holds)).and(c.possible(free, holds)), p)
 	}
 	for _, p := range points {
+		m := possible.and(c.possible(fixed, func(t Term) bool { return c.Holds(p.conn, t) }))
 		for set := range 1 << len(free) {
-			add(p, func(t Term) bool {
-				if i := slices.Index(free, t); i >= 0 {
-					return set>>i&1 == 1
-				}
-				return !never[t] && c.Holds(p.conn, t)
-			})
+			add(m.and(choose(c.everything(), free, set)), p)
 		}
 	}
 	return out, nil
 }
 
-// blocksFor returns the blocks that criteria about these things leave
-// possible. A block needs its outer blocks too.
-func (c *Config) blocksFor(attrs []string, holds func(Term) bool) mask {
-	var m mask
-	for i, b := range c.Blocks {
-		ok := true
-		for outer := b; ok && outer != nil; outer = outer.Outer {
-			for _, t := range outer.terms {
-				if slices.Contains(attrs, t.Attr) && !holds(t) {
-					ok = false
-					break
-				}
-			}
-		}
-		if ok {
-			m.set(i)
+// choose leaves out the blocks that need a criterion which is not in a set.
+func choose(m mask, criteria []criterion, set int) mask {
+	for i, t := range criteria {
+		if set>>i&1 == 0 {
+			m = m.without(t.needed)
 		}
 	}
 	return m
@@ -321,38 +349,31 @@ var accountAttrs = []string{"user", "group", "invalid-user", "version"}
 func (c *Config) accountAxis(accounts []Account, others bool) ([]value, error) {
 	at := map[mask]int{}
 	var out []value
-	for _, a := range accounts {
-		conn := Connection{User: a.Name, Groups: a.Groups}
-		m := c.blocksFor(accountAttrs, func(t Term) bool { return c.Holds(conn, t) })
+	slot := func(m mask, conn Connection) *point {
 		i, ok := at[m]
 		if !ok {
 			i = len(out)
 			at[m] = i
 			out = append(out, value{m, point{conn: conn}})
 		}
-		out[i].point.accounts = append(out[i].point.accounts, a)
+		return &out[i].point
+	}
+	criteria := c.criteria(accountAttrs...)
+	for _, a := range accounts {
+		conn := Connection{User: a.Name, Groups: a.Groups}
+		p := slot(c.possible(criteria, func(t Term) bool { return c.Holds(conn, t) }), conn)
+		p.accounts = append(p.accounts, a)
 	}
 	if !others && len(out) > 0 {
 		return out, nil
 	}
-	terms := c.terms("user", "group")
-	if len(terms) > maxFree {
-		return nil, fmt.Errorf("%w (%d patterns for users and groups)", ErrTooMany, len(terms))
+	named := c.criteria("user", "group")
+	if len(named) > maxFree {
+		return nil, fmt.Errorf("%w (%d patterns for users and groups)", ErrTooMany, len(named))
 	}
-	for set := range 1 << len(terms) {
-		m := c.blocksFor(accountAttrs, func(t Term) bool {
-			if i := slices.Index(terms, t); i >= 0 {
-				return set>>i&1 == 1
-			}
-			return c.Holds(Connection{}, t)
-		})
-		i, ok := at[m]
-		if !ok {
-			i = len(out)
-			at[m] = i
-			out = append(out, value{m, point{}})
-		}
-		out[i].point.others = true
+	rest := c.possible(c.criteria("invalid-user", "version"), func(t Term) bool { return c.Holds(Connection{}, t) })
+	for set := range 1 << len(named) {
+		slot(choose(rest, named, set), Connection{}).others = true
 	}
 	return out, nil
 }
@@ -361,7 +382,7 @@ func (c *Config) accountAxis(accounts []Account, others bool) ([]value, error) {
 // draws, and common ones.
 func (c *Config) addressPoints(attr string, as func(string) Connection) []point {
 	texts := []string{"192.0.2.1", "2001:db8::1", "127.0.0.1", "::1"}
-	for _, t := range c.terms(attr) {
+	for _, t := range c.criteria(attr) {
 		for entry := range strings.SplitSeq(t.Arg, ",") {
 			entry = strings.TrimPrefix(entry, "!")
 			if net, kind := parseCIDR(entry, c.opts.Version); kind == matched {
@@ -410,7 +431,7 @@ func (c *Config) portPoints() []point {
 			used = append(used, int(n))
 		}
 	}
-	for _, t := range c.terms("localport") {
+	for _, t := range c.criteria("localport") {
 		if n, ok := c.opts.port(t.Arg); ok && n != 0 {
 			used = append(used, n)
 		}
@@ -424,7 +445,7 @@ func (c *Config) portPoints() []point {
 
 func (c *Config) patternPoints(attr string, as func(string) Connection) []point {
 	texts := []string{"other"}
-	for _, t := range c.terms(attr) {
+	for _, t := range c.criteria(attr) {
 		for entry := range strings.SplitSeq(t.Arg, ",") {
 			texts = append(texts, sample(strings.TrimPrefix(entry, "!"), "x"))
 		}
