@@ -88,12 +88,8 @@ func (v *View) Cover(w Want) Coverage {
 // merge adds another object's coverage: the whole is as good as its worst
 // part, where a certain gap outweighs a doubt.
 func (c *Coverage) merge(o Coverage, prefix string) {
-	for _, m := range o.Missing {
-		c.Missing = append(c.Missing, prefix+m)
-	}
-	for _, d := range o.Doubts {
-		c.Doubts = append(c.Doubts, prefix+d)
-	}
+	c.Missing = append(c.Missing, few(prefix, o.Missing)...)
+	c.Doubts = append(c.Doubts, few(prefix, o.Doubts)...)
 	had := len(c.By) > 0
 	c.By = append(c.By, o.By...)
 	rank := func(a Answer) int { return [...]int{Unknown: 2, Not: 0, Partly: 1, Covered: 3}[a] }
@@ -103,6 +99,23 @@ func (c *Coverage) merge(o Coverage, prefix string) {
 	if c.Answer == Not && (had || len(c.By) > 0) {
 		c.Answer = Partly
 	}
+}
+
+// few returns the first sentences of a list and how many more there are.
+func few(prefix string, sentences []string) []string {
+	const most = 8
+	more := len(sentences) - most
+	if more > 0 {
+		sentences = sentences[:most]
+	}
+	out := make([]string, 0, len(sentences)+1)
+	for _, s := range sentences {
+		out = append(out, prefix+s)
+	}
+	if more > 0 {
+		out = append(out, fmt.Sprintf("%s%d more reasons", prefix, more))
+	}
+	return out
 }
 
 // aspect is one kind of access by programs of one architecture, as the system
@@ -201,10 +214,8 @@ func (v *View) pass(o object, w Want, generous bool) Coverage {
 	if byInode >= 0 {
 		out.Missing = append(out.Missing, v.laterNever(byInode, o, aspects)...)
 	}
-	gaps := describe(aspects)
-	if len(gaps) > 0 {
-		out.Missing = append(out.Missing, gaps...)
-		out.Missing = append(out.Missing, near...)
+	if gaps := describe(aspects); len(gaps) > 0 {
+		out.Missing = slices.Concat(gaps, near, out.Missing)
 	}
 	switch {
 	case len(out.Missing) == 0:

@@ -244,6 +244,29 @@ func TestCoverageUnknown(t *testing.T) {
 	}
 }
 
+// 20,000 rules without a path are read and judged in bounded time.
+func TestManyRules(t *testing.T) {
+	t.Parallel()
+	w := dockerHost()
+	var text strings.Builder
+	for i := range 20_000 {
+		fmt.Fprintf(&text, "-a never,exit -F arch=b64 -S open -F uid=%d\n", i+1)
+	}
+	text.WriteString("-w /etc/docker -p wa\n")
+	loaded := Load(Lines("x.rules", []byte(text.String())), w, w, Now)
+	if len(loaded.Rules) != 20_001 {
+		t.Fatal(len(loaded.Rules), loaded.Stopped)
+	}
+	m, _ := w.Machine()
+	v, err := NewView(loaded.Rules, m, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := v.Cover(Want{Path: "/etc/docker", Perms: wa}); got.Answer != Partly {
+		t.Error(got.Answer)
+	}
+}
+
 // All checks ask one view at the same time.
 func TestCoverageConcurrently(t *testing.T) {
 	t.Parallel()

@@ -36,7 +36,7 @@ func Load(lines []Text, env Env, paths Paths, when Moment) Loaded {
 	out := loader{
 		Loaded:   Loaded{Settings: map[string]string{}, Places: map[string]Pos{}},
 		resolver: newResolver(paths),
-		byPlace:  map[string][]int{},
+		known:    map[string][]int{},
 	}
 	goOn := false // after -i or -c
 	immutable := false
@@ -88,7 +88,7 @@ func Load(lines []Text, env Env, paths Paths, when Moment) Loaded {
 type loader struct {
 	Loaded
 	resolver *resolver
-	byPlace  map[string][]int // positions in Rules
+	known    map[string][]int // positions in Rules by identity
 }
 
 func countContent(lines []Text) int {
@@ -107,9 +107,9 @@ func (l *loader) apply(line *Line, when Moment) error {
 	refuse := func(unsure bool, format string, args ...any) error {
 		return &LineError{Pos: line.Pos, Text: line.Text, Unsure: unsure, Reason: fmt.Sprintf(format, args...)}
 	}
-	place, _ := rule.Place()
+	identity := rule.Identity()
 	at := -1
-	for _, i := range l.byPlace[place] {
+	for _, i := range l.known[identity] {
 		// The kernel sees no duplicate in a rule for the front of the list.
 		if l.Rules[i].identical(&rule) && (line.Kind == Delete || !rule.Prepend) {
 			at = i
@@ -136,17 +136,17 @@ func (l *loader) apply(line *Line, when Moment) error {
 		l.index()
 		return nil
 	}
-	l.byPlace[place] = append(l.byPlace[place], len(l.Rules))
+	l.known[identity] = append(l.known[identity], len(l.Rules))
 	l.Rules = append(l.Rules, rule)
 	return nil
 }
 
-// index notes anew where rules are, by the path that they are about.
+// index notes anew where rules are.
 func (l *loader) index() {
-	clear(l.byPlace)
+	clear(l.known)
 	for i := range l.Rules {
-		place, _ := l.Rules[i].Place()
-		l.byPlace[place] = append(l.byPlace[place], i)
+		identity := l.Rules[i].Identity()
+		l.known[identity] = append(l.known[identity], i)
 	}
 }
 

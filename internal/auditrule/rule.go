@@ -10,6 +10,7 @@ package auditrule
 
 import (
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -298,6 +299,19 @@ func (r *Rule) equal(other *Rule, keys bool) bool {
 		return false
 	}
 	return r.Mask == other.Mask || r.mayExpandTo(other) || other.mayExpandTo(r)
+}
+
+// Identity is the same text for rules that are Equal: a key for maps. Rules that
+// differ only in their syscalls share it.
+func (r *Rule) Identity() string {
+	b := []byte{byte(r.List), byte(r.Action)}
+	for _, f := range r.normalFields(true) {
+		b = binary.NativeEndian.AppendUint32(b, uint32(f.Type))
+		b = binary.NativeEndian.AppendUint32(b, uint32(f.Op))
+		b = binary.NativeEndian.AppendUint32(b, f.Num)
+		b = append(append(b, f.Text...), 0)
+	}
+	return string(b)
 }
 
 // mayExpandTo reports whether the other's mask is what a newer auditctl makes
