@@ -164,13 +164,11 @@ var treeScript string
 func baseTree() (string, error) { return treeProduct().get() }
 
 func treeProduct() product {
-	names := packages("host")
+	own, next := strings.Join(packages("host"), " "), strings.Join(packages("next"), " ")
 	return product{
-		kind:   "tree",
-		recipe: append([]string{treeScript}, names...),
-		produce: func(path string) error {
-			return runScript(treeScript, append([]string{path}, names...))
-		},
+		kind:    "tree",
+		recipe:  []string{treeScript, own, next},
+		produce: func(path string) error { return runScript(treeScript, []string{path, own, next}) },
 	}
 }
 

@@ -26,20 +26,34 @@ const Operator = "operator"
 // time daemon with a server that answers, auditd with rules on disk, a storage
 // watch, no stray service, and a configuration that says so.
 //
-// Two things are beyond a container. The kernel's audit refuses to answer, so
-// auditd fails there. And the clock is the machine's: chronyd measures it but
-// may not set it; SynchronisedClock sets the flag that it would set.
+// Three things are beyond a container. The kernel's audit refuses to answer:
+// auditd runs, without the kernel's events. The clock is the machine's: chronyd
+// measures it but may not set it; SynchronisedClock sets the flag that it would
+// set. The processors are the machine's: the configuration asks for one.
 func Good(h *Host) {
 	h.t.Helper()
 	SynchronisedClock(h.t)
 	if err := makeGood(h.root); err != nil {
 		h.t.Fatal(err)
 	}
-	// chronyd measures, like anywhere, and leaves the machine's clock alone.
-	h.WriteFile("/etc/default/chrony", "DAEMON_OPTS=\"-F 1 -x\"\n")
-	h.WriteFile("/etc/systemd/system/chrony.service.d/lab.conf", "[Unit]\nConditionCapability=\n")
+	for path, content := range containerFiles {
+		h.WriteFile(path, content)
+	}
+	h.WriteFile("/etc/hostguard/hostguard.yaml", h.ReadFile("/etc/hostguard/hostguard.yaml")+containerConfiguration)
 	h.settled = append(h.settled, timeIsMeasured, watchHasRun)
 }
+
+// containerFiles make the daemons run that a container refuses.
+var containerFiles = map[string]string{
+	"/etc/default/chrony":                           "DAEMON_OPTS=\"-F 1 -x\"\n",
+	"/etc/systemd/system/chrony.service.d/lab.conf": "[Unit]\nConditionCapability=\n",
+	"/etc/audit-lab/auditd.conf":                    "local_events = no\nlog_file = /var/log/audit/audit.log\nspace_left = 75\nadmin_space_left = 50\n",
+	"/etc/systemd/system/auditd.service.d/lab.conf": "[Service]\nExecStart=\nExecStart=/sbin/auditd -c /etc/audit-lab\n",
+}
+
+const containerConfiguration = `services: {allow: [df-watch.timer]}
+parameters: {HW-001: {cores: 1, threads: 1}}
+`
 
 // makeGood turns a tree that is a copy of the base tree into a good host's.
 func makeGood(root string) error {

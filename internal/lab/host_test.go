@@ -30,7 +30,7 @@ func TestBootedHost(t *testing.T) {
 
 func TestGoodHost(t *testing.T) {
 	h := Boot(t, Good)
-	for _, unit := range []string{"ssh.service", "docker.service", "chrony.service", "cron.service", "df-watch.timer"} {
+	for _, unit := range []string{"auditd.service", "ssh.service", "docker.service", "chrony.service", "cron.service", "df-watch.timer"} {
 		if got := h.Run("systemctl", "is-active", unit).Stdout; got != "active\n" {
 			t.Errorf("%s is %q", unit, got)
 		}

@@ -23,4 +23,4 @@ INSIDE
 
 rm -rf "$tree"/var/lib/apt/lists/* "$tree"/usr/share/doc/* "$tree"/usr/share/man/*
 rm -f "$tree/usr/sbin/policy-rc.d" "$tree/etc/apt/apt.conf.d/99machine" "$tree/etc/resolv.conf"
-printf 'services: {allow: [lab-time.service, qemu-guest-agent.service]}\n' >>"$tree/etc/hostguard/hostguard.yaml"
+printf 'services: {allow: [df-watch.timer, lab-time.service, qemu-guest-agent.service]}\n' >>"$tree/etc/hostguard/hostguard.yaml"
