@@ -12,14 +12,7 @@ var embeddedRules = []Rule{
 	}, References: []Reference{
 		{Framework: "man", ID: "auditd(8)"},
 		{Framework: "NIST SP 800-53", ID: "AU-12"},
-	}, Check: "unit-state", Params: strictyaml.Node{File: "rules/audit/recording.yaml", Line: 15, Column: 5, Kind: 7, Items: []strictyaml.Node{
-		{File: "rules/audit/recording.yaml", Line: 15, Column: 5, Kind: 2, Text: "unit"},
-		{File: "rules/audit/recording.yaml", Line: 15, Column: 11, Kind: 2, Text: "auditd.service"},
-		{File: "rules/audit/recording.yaml", Line: 16, Column: 5, Kind: 2, Text: "enabled"},
-		{File: "rules/audit/recording.yaml", Line: 16, Column: 14, Kind: 3, Text: "true"},
-		{File: "rules/audit/recording.yaml", Line: 17, Column: 5, Kind: 2, Text: "active"},
-		{File: "rules/audit/recording.yaml", Line: 17, Column: 13, Kind: 3, Text: "true"},
-	}}, Remediation: Remediation{Hint: "apt-get install auditd, then systemctl enable --now auditd.service. A unit that is green is no proof that the rules loaded: on Debian 12 a bad line ends the load and nothing shows it (AUD-006 does)."}, node: strictyaml.Node{File: "rules/audit/recording.yaml", Line: 2, Column: 3}},
+	}, Check: "audit-daemon", Remediation: Remediation{Hint: "apt-get install auditd, then systemctl enable --now auditd.service. A unit that is green is no proof that the rules loaded: on Debian 12 a bad line ends the load and nothing shows it (AUD-006 does)."}, node: strictyaml.Node{File: "rules/audit/recording.yaml", Line: 2, Column: 3}},
 	{ID: "AUD-002", Title: "The kernel records, and auditd takes the records", Rationale: "Rules that are listed record nothing while auditing is off, and records that another program takes never reach the audit log that this host is judged by.", Source: []string{
 		"TC-05",
 	}, Severity: 4, Tags: []string{
@@ -27,13 +20,13 @@ var embeddedRules = []Rule{
 	}, References: []Reference{
 		{Framework: "man", ID: "auditctl(8)"},
 		{Framework: "NIST SP 800-53", ID: "AU-12"},
-	}, Check: "audit-status", Params: strictyaml.Node{File: "rules/audit/recording.yaml", Line: 36, Column: 5, Kind: 7, Items: []strictyaml.Node{
-		{File: "rules/audit/recording.yaml", Line: 36, Column: 5, Kind: 2, Text: "aspects"},
-		{File: "rules/audit/recording.yaml", Line: 36, Column: 14, Kind: 6, Items: []strictyaml.Node{
-			{File: "rules/audit/recording.yaml", Line: 36, Column: 15, Kind: 2, Text: "enabled"},
-			{File: "rules/audit/recording.yaml", Line: 36, Column: 24, Kind: 2, Text: "collector"},
+	}, Check: "audit-status", Params: strictyaml.Node{File: "rules/audit/recording.yaml", Line: 32, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/audit/recording.yaml", Line: 32, Column: 5, Kind: 2, Text: "aspects"},
+		{File: "rules/audit/recording.yaml", Line: 32, Column: 14, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/audit/recording.yaml", Line: 32, Column: 15, Kind: 2, Text: "enabled"},
+			{File: "rules/audit/recording.yaml", Line: 32, Column: 24, Kind: 2, Text: "collector"},
 		}},
-	}}, Remediation: Remediation{Hint: "auditctl -s shows both. systemctl start auditd.service enables auditing; \"auditctl -e 1\" does so by hand. If audit=0 or audit=off is on the kernel's command line, take it out of /etc/default/grub, run update-grub and reboot. A line \"-e 0\" in /etc/audit/rules.d turns auditing off again at every load."}, node: strictyaml.Node{File: "rules/audit/recording.yaml", Line: 23, Column: 3}},
+	}}, Remediation: Remediation{Hint: "auditctl -s shows both. systemctl start auditd.service enables auditing; \"auditctl -e 1\" does so by hand. If audit=0 or audit=off is on the kernel's command line, take it out of /etc/default/grub, run update-grub and reboot. A line \"-e 0\" in /etc/audit/rules.d turns auditing off again at every load."}, node: strictyaml.Node{File: "rules/audit/recording.yaml", Line: 19, Column: 3}},
 	{ID: "AUD-003", Title: "No audit record is lost", Rationale: "What was done is not known when its record was dropped. Whoever can make the host drop records can hide among them.", Source: []string{
 		"TC-05",
 	}, Severity: 3, Tags: []string{
@@ -41,32 +34,32 @@ var embeddedRules = []Rule{
 	}, References: []Reference{
 		{Framework: "man", ID: "auditctl(8)"},
 		{Framework: "NIST SP 800-53", ID: "AU-5"},
-	}, Check: "audit-status", Params: strictyaml.Node{File: "rules/audit/recording.yaml", Line: 55, Column: 5, Kind: 7, Items: []strictyaml.Node{
-		{File: "rules/audit/recording.yaml", Line: 55, Column: 5, Kind: 2, Text: "aspects"},
-		{File: "rules/audit/recording.yaml", Line: 55, Column: 14, Kind: 6, Items: []strictyaml.Node{
-			{File: "rules/audit/recording.yaml", Line: 55, Column: 15, Kind: 2, Text: "lost"},
-			{File: "rules/audit/recording.yaml", Line: 55, Column: 21, Kind: 2, Text: "backlog"},
-			{File: "rules/audit/recording.yaml", Line: 55, Column: 30, Kind: 2, Text: "rate"},
+	}, Check: "audit-status", Params: strictyaml.Node{File: "rules/audit/recording.yaml", Line: 51, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/audit/recording.yaml", Line: 51, Column: 5, Kind: 2, Text: "aspects"},
+		{File: "rules/audit/recording.yaml", Line: 51, Column: 14, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/audit/recording.yaml", Line: 51, Column: 15, Kind: 2, Text: "lost"},
+			{File: "rules/audit/recording.yaml", Line: 51, Column: 21, Kind: 2, Text: "backlog"},
+			{File: "rules/audit/recording.yaml", Line: 51, Column: 30, Kind: 2, Text: "rate"},
 		}},
-		{File: "rules/audit/recording.yaml", Line: 56, Column: 5, Kind: 2, Text: "min_backlog_limit"},
-		{File: "rules/audit/recording.yaml", Line: 56, Column: 24, Kind: 4, Text: "8192"},
-	}}, Remediation: Remediation{Hint: "In /etc/audit/rules.d/audit.rules set \"-b 8192\" or more and no \"-r\" other than 0, then augenrules --load. Find out what makes so many records (aureport -k -i) before resetting the counter with \"auditctl --reset-lost\". Records lost at boot, before auditd is up, need audit_backlog_limit=8192 on the kernel's command line."}, node: strictyaml.Node{File: "rules/audit/recording.yaml", Line: 43, Column: 3}},
+		{File: "rules/audit/recording.yaml", Line: 52, Column: 5, Kind: 2, Text: "min_backlog_limit"},
+		{File: "rules/audit/recording.yaml", Line: 52, Column: 24, Kind: 4, Text: "8192"},
+	}}, Remediation: Remediation{Hint: "In /etc/audit/rules.d/audit.rules set \"-b 8192\" or more and no \"-r\" other than 0, then augenrules --load. Find out what makes so many records (aureport -k -i) before resetting the counter with \"auditctl --reset-lost\". Records lost at boot, before auditd is up, need audit_backlog_limit=8192 on the kernel's command line."}, node: strictyaml.Node{File: "rules/audit/recording.yaml", Line: 39, Column: 3}},
 	{ID: "AUD-004", Title: "The kernel reports records that it cannot keep, and does not panic", Rationale: "With the failure mode \"silent\" lost records go unnoticed; with \"panic\" anyone who can fill the backlog takes the connector down.", Source: []string{
 		"TC-05",
 	}, Severity: 2, Tags: []string{
 		"audit",
 	}, References: []Reference{
 		{Framework: "man", ID: "auditctl(8)"},
-	}, Check: "audit-status", Params: strictyaml.Node{File: "rules/audit/recording.yaml", Line: 75, Column: 5, Kind: 7, Items: []strictyaml.Node{
-		{File: "rules/audit/recording.yaml", Line: 75, Column: 5, Kind: 2, Text: "aspects"},
-		{File: "rules/audit/recording.yaml", Line: 75, Column: 14, Kind: 6, Items: []strictyaml.Node{
-			{File: "rules/audit/recording.yaml", Line: 75, Column: 15, Kind: 2, Text: "failure"},
+	}, Check: "audit-status", Params: strictyaml.Node{File: "rules/audit/recording.yaml", Line: 71, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/audit/recording.yaml", Line: 71, Column: 5, Kind: 2, Text: "aspects"},
+		{File: "rules/audit/recording.yaml", Line: 71, Column: 14, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/audit/recording.yaml", Line: 71, Column: 15, Kind: 2, Text: "failure"},
 		}},
-		{File: "rules/audit/recording.yaml", Line: 76, Column: 5, Kind: 2, Text: "failure_modes"},
-		{File: "rules/audit/recording.yaml", Line: 76, Column: 20, Kind: 6, Items: []strictyaml.Node{
-			{File: "rules/audit/recording.yaml", Line: 76, Column: 21, Kind: 2, Text: "printk"},
+		{File: "rules/audit/recording.yaml", Line: 72, Column: 5, Kind: 2, Text: "failure_modes"},
+		{File: "rules/audit/recording.yaml", Line: 72, Column: 20, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/audit/recording.yaml", Line: 72, Column: 21, Kind: 2, Text: "printk"},
 		}},
-	}}, Remediation: Remediation{Hint: "Put \"-f 1\" into /etc/audit/rules.d/audit.rules and remove other -f lines there (the last one wins), then augenrules --load."}, node: strictyaml.Node{File: "rules/audit/recording.yaml", Line: 63, Column: 3}},
+	}}, Remediation: Remediation{Hint: "Put \"-f 1\" into /etc/audit/rules.d/audit.rules and remove other -f lines there (the last one wins), then augenrules --load."}, node: strictyaml.Node{File: "rules/audit/recording.yaml", Line: 59, Column: 3}},
 	{ID: "AUD-005", Title: "A full disk neither stops the host nor ends recording unseen", Rationale: "auditd can answer a full disk by halting the machine, by dropping to single-user mode or by saying nothing. The first two take the connector down, the last hides an attack behind a full log.", Source: []string{
 		"TC-05",
 	}, Severity: 3, Tags: []string{
@@ -75,7 +68,7 @@ var embeddedRules = []Rule{
 	}, References: []Reference{
 		{Framework: "man", ID: "auditd.conf(5)"},
 		{Framework: "NIST SP 800-53", ID: "AU-5"},
-	}, Check: "audit-daemon-config", Remediation: Remediation{Hint: "In /etc/audit/auditd.conf: max_log_file_action = ROTATE, num_logs = 5, space_left = 75, space_left_action = SYSLOG (or EMAIL), admin_space_left_action = SUSPEND, disk_full_action = SUSPEND, disk_error_action = SUSPEND, then \"auditctl --signal HUP\". What is left out is IGNORE for most actions. space_left must be more than admin_space_left, or auditd does not start."}, node: strictyaml.Node{File: "rules/audit/recording.yaml", Line: 82, Column: 3}},
+	}, Check: "audit-daemon-config", Remediation: Remediation{Hint: "In /etc/audit/auditd.conf: max_log_file_action = ROTATE, num_logs = 5, space_left = 75, space_left_action = SYSLOG (or EMAIL), admin_space_left_action = SUSPEND, disk_full_action = SUSPEND, disk_error_action = SUSPEND, then \"auditctl --signal HUP\". What is left out is IGNORE for most actions. space_left must be more than admin_space_left, or auditd does not start."}, node: strictyaml.Node{File: "rules/audit/recording.yaml", Line: 78, Column: 3}},
 	{ID: "AUD-006", Title: "The audit rules on disk load, and the kernel holds the same", Rationale: "Rules that only the kernel holds are gone after a reboot; rules that only the disk holds record nothing now. One bad line ends the load, and every rule after it is missing while the unit stays green.", Source: []string{
 		"TC-08",
 	}, Severity: 3, Tags: []string{
@@ -83,7 +76,7 @@ var embeddedRules = []Rule{
 	}, References: []Reference{
 		{Framework: "man", ID: "augenrules(8)"},
 		{Framework: "man", ID: "audit.rules(7)"},
-	}, Check: "audit-rules-load", Remediation: Remediation{Hint: "Write rules into a file of /etc/audit/rules.d whose name ends in .rules and whose last line ends with a newline, never into /etc/audit/audit.rules, which is generated. Then augenrules --load and read its output: the line it names ends the load. When the configuration is locked (-e 2) only a reboot loads it. Do not load with \"auditctl -R\" by hand: a -D in the file removes every rule first."}, node: strictyaml.Node{File: "rules/audit/recording.yaml", Line: 101, Column: 3}},
+	}, Check: "audit-rules-load", Remediation: Remediation{Hint: "Write rules into a file of /etc/audit/rules.d whose name ends in .rules and whose last line ends with a newline, never into /etc/audit/audit.rules, which is generated. Then augenrules --load and read its output: the line it names ends the load. When the configuration is locked (-e 2) only a reboot loads it. Do not load with \"auditctl -R\" by hand: a -D in the file removes every rule first."}, node: strictyaml.Node{File: "rules/audit/recording.yaml", Line: 97, Column: 3}},
 	{ID: "AUD-007", Title: "Docker and its containers started after auditing was enabled", Rationale: "The kernel decides when a process is created whether it can be recorded. A dockerd started before auditing was first enabled leaves no record of anything it does, whatever the rules say.", Source: []string{
 		"TC-08",
 	}, Severity: 3, Tags: []string{
@@ -91,15 +84,15 @@ var embeddedRules = []Rule{
 		"docker",
 	}, References: []Reference{
 		{Framework: "man", ID: "auditd(8)"},
-	}, Check: "audit-process-age", Params: strictyaml.Node{File: "rules/audit/recording.yaml", Line: 132, Column: 5, Kind: 7, Items: []strictyaml.Node{
-		{File: "rules/audit/recording.yaml", Line: 132, Column: 5, Kind: 2, Text: "processes"},
-		{File: "rules/audit/recording.yaml", Line: 132, Column: 16, Kind: 6, Items: []strictyaml.Node{
-			{File: "rules/audit/recording.yaml", Line: 132, Column: 17, Kind: 2, Text: "dockerd"},
-			{File: "rules/audit/recording.yaml", Line: 132, Column: 26, Kind: 2, Text: "containerd"},
+	}, Check: "audit-process-age", Params: strictyaml.Node{File: "rules/audit/recording.yaml", Line: 128, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/audit/recording.yaml", Line: 128, Column: 5, Kind: 2, Text: "processes"},
+		{File: "rules/audit/recording.yaml", Line: 128, Column: 16, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/audit/recording.yaml", Line: 128, Column: 17, Kind: 2, Text: "dockerd"},
+			{File: "rules/audit/recording.yaml", Line: 128, Column: 26, Kind: 2, Text: "containerd"},
 		}},
-		{File: "rules/audit/recording.yaml", Line: 133, Column: 5, Kind: 2, Text: "containers"},
-		{File: "rules/audit/recording.yaml", Line: 133, Column: 17, Kind: 3, Text: "true"},
-	}}, Remediation: Remediation{Hint: "systemctl restart containerd.service docker.service (containers stop unless live-restore is on), or reboot. For good: put audit=1 audit_backlog_limit=8192 into GRUB_CMDLINE_LINUX of /etc/default/grub, run update-grub and reboot."}, node: strictyaml.Node{File: "rules/audit/recording.yaml", Line: 120, Column: 3}},
+		{File: "rules/audit/recording.yaml", Line: 129, Column: 5, Kind: 2, Text: "containers"},
+		{File: "rules/audit/recording.yaml", Line: 129, Column: 17, Kind: 3, Text: "true"},
+	}}, Remediation: Remediation{Hint: "systemctl restart containerd.service docker.service (containers stop unless live-restore is on), or reboot. For good: put audit=1 audit_backlog_limit=8192 into GRUB_CMDLINE_LINUX of /etc/default/grub, run update-grub and reboot."}, node: strictyaml.Node{File: "rules/audit/recording.yaml", Line: 116, Column: 3}},
 	{ID: "AUD-010", Title: "Changes and runs of Docker's programs are recorded", Rationale: "Whoever replaces dockerd, containerd or runc owns every container, and whoever runs docker can start one with the host's root in it.", Source: []string{
 		"TC-07",
 		"TC-08",

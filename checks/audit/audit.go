@@ -19,6 +19,13 @@ var Checks = []checks.Check{
 		Binding: checks.Params(defaultStatus, status),
 	},
 	{
+		Name:    "audit-daemon",
+		Looks:   "The unit auditd.service: its file and links on disk, by which the next boot goes, and its state in the running systemd.",
+		Blind:   "An auditd that is started by something else than its unit. In a file tree: whether it runs.",
+		Needs:   host.Root,
+		Binding: checks.NoParams(daemon),
+	},
+	{
 		Name:    "audit-daemon-config",
 		Looks:   "The settings of /etc/audit/auditd.conf with auditd's own defaults where nothing is written.",
 		Blind:   "Changes since auditd last read the file, and whether mail or a program that it names works.",

@@ -12,6 +12,7 @@ import (
 	"github.com/hostguard/hostguard/checks"
 	"github.com/hostguard/hostguard/internal/auditrule"
 	"github.com/hostguard/hostguard/internal/host"
+	"github.com/hostguard/hostguard/internal/unitfile"
 )
 
 // places writes evidence as "source:line key", for comparison.
@@ -55,6 +56,34 @@ func TestJudgeStatus(t *testing.T) {
 		}
 		if len(v.Evidence) == 0 {
 			t.Errorf("%s: no evidence", name)
+		}
+	}
+}
+
+func TestJudgeDaemon(t *testing.T) {
+	t.Parallel()
+	file := unitfile.Unit{Name: daemonUnit, ID: daemonUnit, Path: "/lib/systemd/system/auditd.service", State: "enabled"}
+	const link = "/etc/systemd/system/multi-user.target.wants/auditd.service"
+	up, down := host.Unit{Name: daemonUnit, ActiveState: "active"}, host.Unit{Name: daemonUnit, ActiveState: "failed"}
+	for name, c := range map[string]struct {
+		seen daemonSeen
+		want checks.Status
+	}{
+		"up":                       {daemonSeen{file: file, boot: link, live: up}, checks.Pass},
+		"down":                     {daemonSeen{file: file, boot: link, live: down}, checks.Fail},
+		"not at boot":              {daemonSeen{file: file, live: up}, checks.Fail},
+		"not installed":            {daemonSeen{}, checks.Fail},
+		"26 down in a container":   {daemonSeen{file: file, boot: link, live: down, refusal: errors.New("refused")}, checks.Error},
+		"26 not installed there":   {daemonSeen{refusal: errors.New("refused")}, checks.Fail},
+		"a tree":                   {daemonSeen{file: file, boot: link, refusal: host.ErrNotRunning}, checks.Pass},
+		"a tree that lacks a link": {daemonSeen{file: file, refusal: host.ErrNotRunning}, checks.Fail},
+	} {
+		v, err := judgeDaemon(c.seen)
+		if err != nil {
+			v.Status = checks.Error
+		}
+		if v.Status != c.want || len(v.Evidence) == 0 {
+			t.Errorf("%s: %v %q %v", name, v.Status, v.Reason, err)
 		}
 	}
 }

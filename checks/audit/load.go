@@ -160,20 +160,20 @@ func judgeKernel(files host.AuditFiles, k kernelSide) (wrong, seen []checks.Evid
 
 // difference returns the rules of each side that the other lacks.
 func difference(left, right []auditrule.Rule) (onlyLeft, onlyRight []*auditrule.Rule) {
-	byPlace := map[string][]int{}
+	known := map[string][]int{}
 	for i := range right {
-		place, _ := right[i].Place()
-		byPlace[place] = append(byPlace[place], i)
+		identity := right[i].Identity()
+		known[identity] = append(known[identity], i)
 	}
 	taken := make([]bool, len(right))
 	for i := range left {
-		place, _ := left[i].Place()
-		at := slices.IndexFunc(byPlace[place], func(j int) bool { return !taken[j] && right[j].Equal(&left[i]) })
+		same := known[left[i].Identity()]
+		at := slices.IndexFunc(same, func(j int) bool { return !taken[j] && right[j].Equal(&left[i]) })
 		if at < 0 {
 			onlyLeft = append(onlyLeft, &left[i])
 			continue
 		}
-		taken[byPlace[place][at]] = true
+		taken[same[at]] = true
 	}
 	for i := range right {
 		if !taken[i] {
