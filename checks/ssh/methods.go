@@ -261,10 +261,10 @@ func (t target) admitted(w sshdconf.World) (root, others []string) {
 // rank puts people before the accounts of services.
 func (t target) rank(name string) int {
 	u := t.accounts.User(name)
-	if u == nil || strings.HasSuffix(u.Shell, "/nologin") || strings.HasSuffix(u.Shell, "/false") {
-		return 1
+	if u != nil && strings.HasSuffix(u.Shell, "sh") {
+		return 0
 	}
-	return 0
+	return 1
 }
 
 // userPart matches the part of a user pattern before an @; of several the

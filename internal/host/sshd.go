@@ -223,6 +223,10 @@ func listener(p Process, start *SSHD) (*SSHD, bool) {
 		return d, !slices.ContainsFunc(d.Args, func(a string) bool { return a == "-i" || a == "-R" || a == "-t" || a == "-T" })
 	}
 	words, _, isListener := strings.Cut(rest, " [listener]")
+	if !isListener && len(title) >= longTitle {
+		d.Unresolved = "its command line is too long"
+		return d, true
+	}
 	if !isListener {
 		return nil, false
 	}
@@ -233,6 +237,10 @@ func listener(p Process, start *SSHD) (*SSHD, bool) {
 	d.Args, d.Unresolved = splitTitle(words)
 	return d, true
 }
+
+// longTitle is from where on the end of a command line may be missing, see
+// Process.Argv.
+const longTitle = 4000
 
 // splitTitle finds the options in a process title, where the borders between
 // arguments are lost: the argument of -o may hold blanks, up to the next
@@ -657,8 +665,7 @@ func (h *Host) strangersOnSSHPort(ctx context.Context, processes map[int]Process
 		if s.Proto != "tcp" || s.Local.Port() != sshPort || known[s.PID] || s.Container != "" {
 			continue
 		}
-		isSSHD := slices.ContainsFunc(daemons, func(d *SSHD) bool { return d.PID != 0 && d.PID == s.PID }) ||
-			path.Base(strings.TrimSuffix(s.Exe, " (deleted)")) == "sshd" ||
+		isSSHD := slices.ContainsFunc(daemons, func(d *SSHD) bool { return d.PID != 0 && slices.Contains(s.PIDs, d.PID) }) ||
 			slices.Contains([]string{"ssh.socket", "sshd.socket"}, s.Unit)
 		if !isSSHD {
 			out = append(out, OtherSSHServer{Program: s.Exe, Place: s.String(), Running: true})

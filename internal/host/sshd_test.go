@@ -35,6 +35,7 @@ func TestListener(t *testing.T) {
 		"a session":                   {Process{Exe: "/usr/sbin/sshd", Argv: []string{"sshd: op [priv]"}}, nil, false, false},
 		"a session by inetd":          {Process{Exe: "/usr/sbin/sshd", Argv: []string{"/usr/sbin/sshd", "-i"}}, nil, false, false},
 		"a test run":                  {Process{Exe: "/usr/sbin/sshd", Argv: []string{"/usr/sbin/sshd", "-T"}}, nil, false, false},
+		"too long to be seen whole":   {Process{Exe: "/usr/sbin/sshd", Argv: []string{"sshd: /usr/sbin/sshd " + strings.Repeat("-o X=y ", 600)}}, nil, true, true},
 		"in a container":              {Process{Exe: "/usr/sbin/sshd", Container: "abc", Argv: []string{"sshd: /usr/sbin/sshd -D [listener] 0"}}, nil, false, false},
 		"another program":             {Process{Exe: "/usr/bin/evil", Argv: []string{"sshd: /usr/sbin/sshd -D [listener] 0"}}, nil, false, false},
 		"a kernel thread":             {Process{Kernel: true}, nil, false, false},
