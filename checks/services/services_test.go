@@ -182,6 +182,7 @@ func TestJudgeStrayUnits(t *testing.T) {
 	for name, test := range map[string]struct {
 		units   []unit
 		allowed []string
+		watch   string
 		blind   error
 		want    checks.Status
 		sources string
@@ -191,6 +192,8 @@ func TestJudgeStrayUnits(t *testing.T) {
 		"unknown timer at boot":     {units: []unit{atBoot("foo.timer")}, want: checks.Fail, sources: "/lib/systemd/system/foo.timer"},
 		"of a known kind":           {units: []unit{up("nginx.service")}, want: checks.Pass}, // server-kind speaks of it
 		"allowed":                   {units: []unit{up("foo.service")}, allowed: []string{"foo.service"}, want: checks.Pass},
+		"the storage watch":         {units: []unit{up("df-watch.timer"), up("df-watch.service")}, watch: "df-watch.timer", want: checks.Pass},
+		"not the storage watch":     {units: []unit{up("df-watch.socket")}, watch: "df-watch.timer", want: checks.Fail, sources: "/lib/systemd/system/df-watch.socket"},
 		"a pattern's name in /etc":  {units: []unit{placed("systemd-evil.service", "/etc/systemd/system/systemd-evil.service")}, want: checks.Fail, sources: "/etc/systemd/system/systemd-evil.service"},
 		"a full name in /etc":       {units: []unit{placed("docker.service", "/etc/systemd/system/docker.service")}, want: checks.Pass},
 		"transient":                 {units: []unit{placed("run-u7.service", "/run/systemd/transient/run-u7.service")}, want: checks.Fail, sources: "/run/systemd/transient/run-u7.service"},
@@ -199,7 +202,7 @@ func TestJudgeStrayUnits(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := strayParams{Allow: embedded.Allow, Allowed: test.allowed}
+			p := strayParams{Allow: embedded.Allow, Allowed: test.allowed, Watch: storageWatch{Unit: test.watch}}
 			v, err := judgeStrayUnits(table(t), test.units, nil, p, test.blind)
 			checkVerdict(t, v, err, test.want, "", test.sources)
 		})

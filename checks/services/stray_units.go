@@ -24,6 +24,20 @@ var strayUnits = checks.Check{
 type strayParams struct {
 	Allow   map[string]words `yaml:"allow" doc:"Why: names of units that belong to the host, without suffix; x@ covers the instances of a template, * stands for anything."`
 	Allowed []string         `yaml:"allowed" doc:"More units that may run, full names or patterns."`
+	Watch   storageWatch     `yaml:"watch" doc:"The storage watch of this host: its timer and its service may run."`
+}
+
+// storageWatch names a job as hostguard.yaml does; only a unit matters here.
+type storageWatch struct {
+	Unit    string `yaml:"unit" doc:"A timer or a service."`
+	Cron    string `yaml:"cron" doc:"A cron table; no unit."`
+	Process string `yaml:"process" doc:"A program; no unit."`
+}
+
+// runs reports whether the unit is the watch: the named one, or the service
+// that a timer of the same stem starts.
+func (w storageWatch) runs(unit string) bool {
+	return w.Unit != "" && (unit == w.Unit || unit == stemOf(w.Unit)+".service")
 }
 
 // Validate refuses patterns that cannot be read.
@@ -64,7 +78,7 @@ func judgeStrayUnits(k *knownServers, units []unit, processes []host.Process, p 
 	for _, u := range units {
 		switch {
 		case k.unit(u.name) != "" || belongs.covers(u):
-		case allows(p.Allowed, u.name):
+		case allows(p.Allowed, u.name), p.Watch.runs(u.name):
 			e := u.evidence(processes)
 			e.Want = "allowed by configuration"
 			tolerated = append(tolerated, e)
