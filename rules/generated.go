@@ -166,7 +166,7 @@ var embeddedRules = []Rule{
 		{File: "rules/audit/coverage.yaml", Line: 92, Column: 15, Kind: 6, Items: []strictyaml.Node{
 			{File: "rules/audit/coverage.yaml", Line: 92, Column: 16, Kind: 2, Text: "docker-data"},
 		}},
-	}}, Remediation: Remediation{Hint: "\"-w /var/lib/docker -p wa -k docker\" in /etc/audit/rules.d/50-docker.rules, with the folder that docker really uses, then augenrules --load. If it is a link, name what it leads to. If it is a file system of its own, it must be in /etc/fstab, so that it is mounted before the rules are loaded."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 80, Column: 3}},
+	}}, Remediation: Remediation{Hint: "\"-w /var/lib/docker -p wa -k docker\" in /etc/audit/rules.d/50-docker.rules, with the folder that docker really uses, then augenrules --load. A rule that was loaded before Docker made the folder watches its name only: load again. If it is a link, name what it leads to. If it is a file system of its own, it must be in /etc/fstab, so that it is mounted before the rules are loaded."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 80, Column: 3}},
 	{ID: "AUD-015", Title: "Changes of containerd's data and state are recorded", Rationale: "containerd starts the containers from what lies in these folders; files planted there run as root.", Source: []string{
 		"TC-07",
 		"TC-08",
@@ -175,12 +175,12 @@ var embeddedRules = []Rule{
 		"docker",
 	}, References: []Reference{
 		{Framework: "CIS Docker 1.7.0", ID: "1.1.4"},
-	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 110, Column: 5, Kind: 7, Items: []strictyaml.Node{
-		{File: "rules/audit/coverage.yaml", Line: 110, Column: 5, Kind: 2, Text: "discover"},
-		{File: "rules/audit/coverage.yaml", Line: 110, Column: 15, Kind: 6, Items: []strictyaml.Node{
-			{File: "rules/audit/coverage.yaml", Line: 110, Column: 16, Kind: 2, Text: "containerd"},
+	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 111, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/audit/coverage.yaml", Line: 111, Column: 5, Kind: 2, Text: "discover"},
+		{File: "rules/audit/coverage.yaml", Line: 111, Column: 15, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/audit/coverage.yaml", Line: 111, Column: 16, Kind: 2, Text: "containerd"},
 		}},
-	}}, Remediation: Remediation{Hint: "\"-w /var/lib/containerd -p wa -k docker\" and \"-w /run/containerd -p wa -k docker\" in /etc/audit/rules.d/50-docker.rules, then augenrules --load. The second folder must exist when the rules are loaded at boot: make it with a line \"d /run/containerd 0711 root root -\" in /etc/tmpfiles.d/containerd.conf."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 99, Column: 3}},
+	}}, Remediation: Remediation{Hint: "\"-w /var/lib/containerd -p wa -k docker\" and \"-w /run/containerd -p wa -k docker\" in /etc/audit/rules.d/50-docker.rules, then augenrules --load. The second folder must exist when the rules are loaded at boot: make it with a line \"d /run/containerd 0711 root root -\" in /etc/tmpfiles.d/containerd.conf."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 100, Column: 3}},
 	{ID: "AUD-020", Title: "Changes of the connector's folder and property files are recorded", Rationale: "The compose files, the .env file and the property files hold the connector's identity, keys and policy. Its guide asks for audit rules on them.", Source: []string{
 		"TC-06",
 		"TC-08",
@@ -189,12 +189,12 @@ var embeddedRules = []Rule{
 		"connector",
 	}, References: []Reference{
 		{Framework: "NIST SP 800-53", ID: "AU-12"},
-	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 129, Column: 5, Kind: 7, Items: []strictyaml.Node{
-		{File: "rules/audit/coverage.yaml", Line: 129, Column: 5, Kind: 2, Text: "discover"},
-		{File: "rules/audit/coverage.yaml", Line: 129, Column: 15, Kind: 6, Items: []strictyaml.Node{
-			{File: "rules/audit/coverage.yaml", Line: 129, Column: 16, Kind: 2, Text: "connector-files"},
+	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 130, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/audit/coverage.yaml", Line: 130, Column: 5, Kind: 2, Text: "discover"},
+		{File: "rules/audit/coverage.yaml", Line: 130, Column: 15, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/audit/coverage.yaml", Line: 130, Column: 16, Kind: 2, Text: "connector-files"},
 		}},
-	}}, Remediation: Remediation{Hint: "\"-w /opt/trueconnector -p wa -k trueconnector\" with the connector's folder, in /etc/audit/rules.d/50-trueconnector.rules, then augenrules --load. The guide's \"auditctl -w … -p war\" alone is gone after a reboot; -p war, which records reading too, is fine."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 117, Column: 3}},
+	}}, Remediation: Remediation{Hint: "\"-w /opt/trueconnector -p wa -k trueconnector\" with the connector's folder, in /etc/audit/rules.d/50-trueconnector.rules, then augenrules --load. The guide's \"auditctl -w … -p war\" alone is gone after a reboot; -p war, which records reading too, is fine."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 118, Column: 3}},
 	{ID: "AUD-021", Title: "Changes of what the connector's containers mount are recorded", Rationale: "Host folders that are mounted into containers are the connector's configuration and keystores: a change there changes the connector without touching a container.", Source: []string{
 		"TC-06",
 		"TC-08",
@@ -203,12 +203,12 @@ var embeddedRules = []Rule{
 		"connector",
 	}, References: []Reference{
 		{Framework: "NIST SP 800-53", ID: "AU-12"},
-	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 148, Column: 5, Kind: 7, Items: []strictyaml.Node{
-		{File: "rules/audit/coverage.yaml", Line: 148, Column: 5, Kind: 2, Text: "discover"},
-		{File: "rules/audit/coverage.yaml", Line: 148, Column: 15, Kind: 6, Items: []strictyaml.Node{
-			{File: "rules/audit/coverage.yaml", Line: 148, Column: 16, Kind: 2, Text: "connector-mounts"},
+	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 149, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/audit/coverage.yaml", Line: 149, Column: 5, Kind: 2, Text: "discover"},
+		{File: "rules/audit/coverage.yaml", Line: 149, Column: 15, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/audit/coverage.yaml", Line: 149, Column: 16, Kind: 2, Text: "connector-mounts"},
 		}},
-	}}, Remediation: Remediation{Hint: "Mounts below the connector's folder are covered by a rule on that folder. For others add \"-w PATH -p wa -k trueconnector\" to /etc/audit/rules.d/50-trueconnector.rules, then augenrules --load. A mounted socket needs a connect rule instead, as for docker.sock."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 136, Column: 3}},
+	}}, Remediation: Remediation{Hint: "Mounts below the connector's folder are covered by a rule on that folder. For others add \"-w PATH -p wa -k trueconnector\" to /etc/audit/rules.d/50-trueconnector.rules, then augenrules --load. A mounted socket needs a connect rule instead, as for docker.sock."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 137, Column: 3}},
 	{ID: "AUD-022", Title: "Changes of the connector's volumes are recorded", Rationale: "The volumes hold the connector's logs and the data it exchanged. Before the first deploy they do not exist; a rule on the folder of all volumes covers those to come.", Source: []string{
 		"TC-09",
 		"TC-08",
@@ -218,12 +218,12 @@ var embeddedRules = []Rule{
 		"docker",
 	}, References: []Reference{
 		{Framework: "CIS Docker 1.7.0", ID: "1.1.5"},
-	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 167, Column: 5, Kind: 7, Items: []strictyaml.Node{
-		{File: "rules/audit/coverage.yaml", Line: 167, Column: 5, Kind: 2, Text: "discover"},
-		{File: "rules/audit/coverage.yaml", Line: 167, Column: 15, Kind: 6, Items: []strictyaml.Node{
-			{File: "rules/audit/coverage.yaml", Line: 167, Column: 16, Kind: 2, Text: "volumes"},
+	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 168, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/audit/coverage.yaml", Line: 168, Column: 5, Kind: 2, Text: "discover"},
+		{File: "rules/audit/coverage.yaml", Line: 168, Column: 15, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/audit/coverage.yaml", Line: 168, Column: 16, Kind: 2, Text: "volumes"},
 		}},
-	}}, Remediation: Remediation{Hint: "\"-w /var/lib/docker/volumes -p wa -k trueconnector\" (or a rule on the whole data root) in /etc/audit/rules.d/50-trueconnector.rules, then augenrules --load. Add a rule only for a volume that lies elsewhere, and only if its path is there at every boot: a rule on a path that is gone ends the load."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 155, Column: 3}},
+	}}, Remediation: Remediation{Hint: "\"-w /var/lib/docker/volumes -p wa -k trueconnector\" (or a rule on the whole data root) in /etc/audit/rules.d/50-trueconnector.rules, then augenrules --load. Add a rule only for a volume that lies elsewhere, and only if its path is there at every boot: a rule on a path that is gone ends the load."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 156, Column: 3}},
 	{ID: "AUD-030", Title: "Changes of the audit configuration itself are recorded", Rationale: "Who wants to act unrecorded changes the rules first. That change must be the last thing recorded.", Source: []string{
 		"TC-05",
 		"TC-08",
@@ -231,14 +231,14 @@ var embeddedRules = []Rule{
 		"audit",
 	}, References: []Reference{
 		{Framework: "NIST SP 800-53", ID: "AU-9"},
-	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 185, Column: 5, Kind: 7, Items: []strictyaml.Node{
-		{File: "rules/audit/coverage.yaml", Line: 185, Column: 5, Kind: 2, Text: "paths"},
-		{File: "rules/audit/coverage.yaml", Line: 185, Column: 12, Kind: 6, Items: []strictyaml.Node{
-			{File: "rules/audit/coverage.yaml", Line: 185, Column: 13, Kind: 2, Text: "/etc/audit"},
+	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 186, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/audit/coverage.yaml", Line: 186, Column: 5, Kind: 2, Text: "paths"},
+		{File: "rules/audit/coverage.yaml", Line: 186, Column: 12, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/audit/coverage.yaml", Line: 186, Column: 13, Kind: 2, Text: "/etc/audit"},
 		}},
-		{File: "rules/audit/coverage.yaml", Line: 186, Column: 5, Kind: 2, Text: "missing"},
-		{File: "rules/audit/coverage.yaml", Line: 186, Column: 14, Kind: 2, Text: "fail"},
-	}}, Remediation: Remediation{Hint: "\"-w /etc/audit -p wa -k auditconfig\" in /etc/audit/rules.d/50-audit.rules, then augenrules --load."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 174, Column: 3}},
+		{File: "rules/audit/coverage.yaml", Line: 187, Column: 5, Kind: 2, Text: "missing"},
+		{File: "rules/audit/coverage.yaml", Line: 187, Column: 14, Kind: 2, Text: "fail"},
+	}}, Remediation: Remediation{Hint: "\"-w /etc/audit -p wa -k auditconfig\" in /etc/audit/rules.d/50-audit.rules, then augenrules --load."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 175, Column: 3}},
 	{ID: "CLK-001", Title: "One time daemon keeps the clock", Rationale: "The connector checks the lifetime of tokens and certificates against this clock, and its audit trail is worth what its timestamps are. Without a daemon the clock drifts; two daemons fight over it.", Source: []string{
 		"TC-01",
 	}, Severity: 3, Tags: []string{
@@ -736,7 +736,7 @@ var embeddedRules = []Rule{
 		}},
 		{File: "rules/services/services.yaml", Line: 223, Column: 5, Kind: 2, Text: "allowed"},
 		{File: "rules/services/services.yaml", Line: 223, Column: 14, Kind: 6},
-	}}, Configured: map[string]string{"allowed": "services.allow"}, Remediation: Remediation{Hint: "systemctl disable --now UNIT, then apt-get purge its package (dpkg -S the file named as its place). A unit that belongs here goes by its full name under services.allow in hostguard.yaml. Disabling a service whose socket, timer or path unit stays enabled changes nothing."}, node: strictyaml.Node{File: "rules/services/services.yaml", Line: 172, Column: 3}},
+	}}, Configured: map[string]string{"allowed": "services.allow", "watch": "storage.watch"}, Remediation: Remediation{Hint: "systemctl disable --now UNIT, then apt-get purge its package (dpkg -S the file named as its place). A unit that belongs here goes by its full name under services.allow in hostguard.yaml. Disabling a service whose socket, timer or path unit stays enabled changes nothing."}, node: strictyaml.Node{File: "rules/services/services.yaml", Line: 172, Column: 3}},
 	{ID: "SVC-011", Title: "Only SSH, the connector and the host's own clients listen", Rationale: "What listens can be attacked. A port that nobody planned is reachable by everybody the firewall lets through, and Docker's own rules open published ports past ufw.", Source: []string{
 		"TC-04",
 	}, Severity: 3, Tags: []string{
