@@ -137,14 +137,14 @@ func judgeKernel(files host.AuditFiles, k kernelSide) (wrong, seen []checks.Evid
 			wrong = append(wrong, at(auditrule.Pos{}, "not loaded", "", fmt.Sprintf("%d more rules", len(missing)-most)))
 			break
 		}
-		wrong = append(wrong, at(r.Pos, "not loaded", "in the kernel, too"+hint, r.String()))
+		wrong = append(wrong, at(r.Pos, "not loaded", "in the kernel, too"+hint, apart(r, extra)))
 	}
 	for i, r := range extra {
 		if i == most {
 			wrong = append(wrong, at(auditrule.Pos{}, "not persisted", "", fmt.Sprintf("%d more rules", len(extra)-most)))
 			break
 		}
-		wrong = append(wrong, at(auditrule.Pos{}, "not persisted", "in "+files.Persisted()+", too: gone after a reboot", r.String()))
+		wrong = append(wrong, at(auditrule.Pos{}, "not persisted", "in "+files.Persisted()+", too: gone after a reboot", apart(r, missing)))
 	}
 	if len(missing)+len(extra) == 0 {
 		if r := misplaced(files.Boot.Rules, k.rules); r != nil {
@@ -156,6 +156,15 @@ func judgeKernel(files host.AuditFiles, k kernelSide) (wrong, seen []checks.Evid
 		seen = append(seen, checks.Evidence{Source: statusSource, Key: "enabled", Got: "2: rules change only with a reboot"})
 	}
 	return wrong, seen
+}
+
+// apart writes a rule so that it does not read like one of the others: a watch
+// on a folder that did not exist when it was loaded is one on a file.
+func apart(r *auditrule.Rule, others []*auditrule.Rule) string {
+	if slices.ContainsFunc(others, func(o *auditrule.Rule) bool { return o.String() == r.String() }) {
+		return r.Exact()
+	}
+	return r.String()
 }
 
 // difference returns the rules of each side that the other lacks.

@@ -10,9 +10,14 @@ import (
 // String writes a rule as "auditctl -l" (3.0.9) does, its misprints included:
 // a never rule on a path reads like a watch, and every 64-bit architecture is
 // b64.
-func (r *Rule) String() string {
+func (r *Rule) String() string { return r.write(r.printsAsWatch()) }
+
+// Exact writes a rule so that no other reads the same: never as -w, which
+// leaves open whether it means a file, a folder or nothing to be recorded.
+func (r *Rule) Exact() string { return r.write(false) }
+
+func (r *Rule) write(watch bool) string {
 	var b strings.Builder
-	watch := r.printsAsWatch()
 	arch := uint32(0)
 	if !watch {
 		fmt.Fprintf(&b, "-a %v,%v", r.Action, r.List)
