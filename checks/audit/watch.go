@@ -118,6 +118,9 @@ func judgeWatch(s bothSides) (checks.Verdict, error) {
 			Source: "auditd.service", Key: "ExecStartPost", Want: "augenrules --load", Got: "no command that loads rules at boot",
 		})
 	}
+	if s.files.Problem != "" {
+		wrong = append(wrong, checks.Evidence{Source: host.AuditRulesFile, Want: "owned by root, not writable by others", Got: s.files.Problem})
+	}
 	file := func(e checks.Evidence, a auditrule.Answer) {
 		switch a {
 		case auditrule.Covered:

@@ -51,6 +51,9 @@ func (v *View) Cover(w Want) Coverage {
 	if !path.IsAbs(w.Path) {
 		return Coverage{Answer: Unknown, Path: w.Path, Doubts: []string{"the path is not absolute"}}
 	}
+	if v.wantsNothing(w) {
+		return Coverage{Answer: Unknown, Path: w.Path, Doubts: []string{"no access is named, or how it happens here is not known"}}
+	}
 	out := Coverage{Answer: Covered, Path: w.Path}
 	name := w.Path
 	for links := 0; ; links++ {
@@ -144,6 +147,13 @@ func (v *View) aspects(w Want) []*aspect {
 		}
 	}
 	return list
+}
+
+// wantsNothing reports that there is no system call to look for, by any kind of
+// program: then nothing could be missing, and nothing is known.
+func (v *View) wantsNothing(w Want) bool {
+	aspects := v.aspects(w)
+	return len(aspects) == 0 || slices.ContainsFunc(aspects, func(a *aspect) bool { return a.total == 0 })
 }
 
 // coverObject judges one file or folder. It first grants nothing that is

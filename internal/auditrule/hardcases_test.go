@@ -239,6 +239,9 @@ func TestCoverageUnknown(t *testing.T) {
 	if got := w.cover(t, Want{Path: "/etc/docker", Perms: wa}, "-a never,filesystem -F fstype=0x12345", "-w /etc/docker -p wa"); got.Answer != Unknown {
 		t.Errorf("a file system whose number is not known: %v", got.Answer)
 	}
+	if got := dockerHost().cover(t, Want{Path: "/etc/docker"}, "-w /etc/docker"); got.Answer != Unknown {
+		t.Errorf("nothing wanted: %v", got.Answer)
+	}
 	if got := w.cover(t, Want{Path: "relative", Perms: wa}); got.Answer != Unknown {
 		t.Errorf("a relative path: %v", got.Answer)
 	}

@@ -95,12 +95,12 @@ func (h *Host) bootLines(out *AuditFiles) ([]auditrule.Text, error) {
 	var lines []auditrule.Text
 	for _, l := range out.Loaders {
 		switch {
+		case out.Problem != "" && (l.Augenrules || l.File == AuditRulesFile):
+			// auditctl refuses the file; augenrules keeps its owner when it writes it.
 		case l.Augenrules && out.HasDir:
 			lines = append(lines, out.Merged.Lines...)
 		case l.Augenrules, l.File == AuditRulesFile:
-			if out.Problem == "" {
-				lines = append(lines, out.Generated...)
-			}
+			lines = append(lines, out.Generated...)
 		default:
 			data, err := h.ReadFile(l.File)
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -201,6 +201,21 @@ func TestAuditFilesLoaders(t *testing.T) {
 	}
 }
 
+// auditctl does not read a file that others could have written.
+func TestAuditFilesOfOthers(t *testing.T) {
+	t.Parallel()
+	h := auditTree(t, map[string]string{
+		"/lib/systemd/system/auditd.service": auditdUnit, "/etc/audit/rules.d/a.rules": "-w /etc -p wa\n", "/etc/audit/audit.rules": "-w /etc -p wa\n",
+	})
+	if err := os.Chmod(filepath.Join(h.Root(), AuditRulesFile), 0o646); err != nil {
+		t.Fatal(err)
+	}
+	f, err := h.AuditFiles(t.Context())
+	if err != nil || f.Problem == "" || len(f.Boot.Rules) != 0 {
+		t.Errorf("%q, %d rules, %v", f.Problem, len(f.Boot.Rules), err)
+	}
+}
+
 // A rules file that is no file is not skipped: what it would hold is not known.
 func TestAuditFilesBadInput(t *testing.T) {
 	t.Parallel()
