@@ -13,7 +13,6 @@ type Loaded struct {
 	Rules    []Rule            // in the order in which the kernel would list them
 	Settings map[string]string // the last value of each: "e", "f", "b", "r", "backlog_wait_time" …
 	Places   map[string]Pos    // where each setting stands
-	Cleared  Pos               // where -D removes what was loaded before; zero: nowhere
 	Refused  []*LineError      // lines that cannot be loaded
 	Doubt    *LineError        // the first line that cannot be judged; nil: none
 	Sure     int               // how many of Rules come before it; all when there is none
@@ -68,9 +67,6 @@ func Load(lines []Text, env Env, paths Paths, when Moment) Loaded {
 			goOn = true
 		case DeleteAll:
 			out.deleteAll(line.Key)
-			if line.Key == "" {
-				out.Cleared = line.Pos
-			}
 		case Control:
 			for _, s := range line.Settings {
 				out.Settings[s.Name], out.Places[s.Name] = s.Value, line.Pos

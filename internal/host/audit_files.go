@@ -32,7 +32,6 @@ type AuditFiles struct {
 	Problem   string           // why auditctl refuses audit.rules as a file; empty: it does not
 
 	Boot auditrule.Loaded // what the next boot would load
-	Now  auditrule.Loaded // what the same would load now
 }
 
 // AuditLoader is a command that loads rules at boot.
@@ -84,9 +83,7 @@ func (h *Host) readAuditFiles(ctx context.Context) (AuditFiles, error) {
 	if err != nil {
 		return out, err
 	}
-	env := auditEnv{h}
-	out.Boot = auditrule.Load(lines, env, paths, auditrule.Boot)
-	out.Now = auditrule.Load(lines, env, paths, auditrule.Now)
+	out.Boot = auditrule.Load(lines, auditEnv{h}, paths, auditrule.Boot)
 	return out, nil
 }
 

@@ -153,9 +153,6 @@ func TestAuditFilesOfATree(t *testing.T) {
 	if len(f.Boot.Rules) != 2 || f.Boot.Stopped == nil || f.Boot.Stopped.Pos.Line != 2 || f.Boot.NotRead != 1 {
 		t.Errorf("22 the boot loads %d rules and stops at %v", len(f.Boot.Rules), f.Boot.Stopped)
 	}
-	if len(f.Now.Rules) != 4 || f.Now.Stopped != nil {
-		t.Errorf("now loads %d rules and stops at %v", len(f.Now.Rules), f.Now.Stopped)
-	}
 	if place, tree := f.Boot.Rules[1].Place(); place != "/etc/docker" || !tree {
 		t.Errorf("the folder is one in the tree: %v %v", place, tree)
 	}
