@@ -3,6 +3,7 @@ package ssh
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -146,7 +147,8 @@ func compareUsers(have, want []string, a *host.Accounts, as string) (reason stri
 }
 
 type allowUsersParams struct {
-	Users []string `yaml:"users" doc:"Those who may log in, no more and no fewer; empty: any accounts that AllowUsers names without a wildcard."`
+	Users    []string `yaml:"users" doc:"Those who may log in, no more and no fewer; empty: any accounts that AllowUsers names without a wildcard."`
+	Optional bool     `yaml:"optional" doc:"AllowUsers may be left out; only what it says is judged."`
 }
 
 func allowUsers(ctx context.Context, h *host.Host, p allowUsersParams) (checks.Verdict, error) {
@@ -172,7 +174,9 @@ func judgeAllowUsers(t target, p allowUsersParams) (checks.Verdict, error) {
 		}
 		s := w.Effective.Get("allowusers")
 		if len(s.Values) == 0 {
-			fail("AllowUsers is not set: the users who may log in are not named.", evidence(s, want)...)
+			if !p.Optional {
+				fail("AllowUsers is not set: the users who may log in are not named.", evidence(s, want)...)
+			}
 			continue
 		}
 		groups := w.Effective.Get("allowgroups")
@@ -202,13 +206,20 @@ func judgeAllowUsers(t target, p allowUsersParams) (checks.Verdict, error) {
 			}
 		}
 	}
+	if reason == "" && len(named) == 0 {
+		return checks.Inapplicable("AllowUsers is not set."), nil
+	}
 	if reason == "" {
-		var names []string
-		for name := range named {
-			names = append(names, name)
-		}
-		slices.Sort(names)
+		names := slices.Sorted(maps.Keys(named))
 		if why, at := compareUsers(names, p.Users, t.accounts, "user whom AllowUsers names"); why != "" {
+			for i := range at { // it is the list in the file that is wrong
+				v, found := named[at[i].Key]
+				if !found {
+					v = named[names[0]]
+				}
+				line := place(v)
+				at[i].Source, at[i].Line = line.Source, line.Line
+			}
 			fail(why, at...)
 		}
 	}

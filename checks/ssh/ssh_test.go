@@ -89,7 +89,13 @@ func group(name string, users ...string) look {
 
 func users(names ...string) look {
 	return func(ctx context.Context, h *host.Host) (checks.Verdict, error) {
-		return allowUsers(ctx, h, allowUsersParams{names})
+		return allowUsers(ctx, h, allowUsersParams{Users: names})
+	}
+}
+
+func optional() look {
+	return func(ctx context.Context, h *host.Host) (checks.Verdict, error) {
+		return allowUsers(ctx, h, allowUsersParams{Optional: true})
 	}
 }
 
@@ -297,6 +303,9 @@ func TestAllowUsers(t *testing.T) {
 		"named":                       {"AllowUsers op\n", users("op"), checks.Pass, []string{"/" + sshdConfig + ":1"}},
 		"named with an address":       {"AllowUsers op@10.0.0.0/8 bob\n", users("op", "bob"), checks.Pass, nil},
 		"not set":                     {"", users(), checks.Fail, []string{"not set"}},
+		"not set, which may be":       {"", optional(), checks.NotApplicable, []string{"not set"}},
+		"optional, yet wrong":         {"AllowUsers op bob\nAllowGroups wheel\n", optional(), checks.Fail, []string{"bob, whom AllowGroups shuts out"}},
+		"one missing":                 {"AllowUsers op\n", users("op", "bob"), checks.Fail, []string{"/" + sshdConfig + ":1", "bob is not a user"}},
 		"a pattern":                   {"AllowUsers o*\n", users(), checks.Fail, []string{"no one user"}},
 		"no such account":             {"AllowUsers op nosuch\n", users(), checks.Fail, []string{"nosuch, which is no account"}},
 		"10 shut out by AllowGroups":  {"AllowUsers op bob\nAllowGroups wheel\n", users(), checks.Fail, []string{"bob, whom AllowGroups shuts out"}},

@@ -94,6 +94,9 @@ func judgeTimer(timer, service host.Unit, now time.Time) (checks.Verdict, error)
 			checks.Evidence{Source: place, Key: "schedule", Want: "recurring", Got: schedules(timer.Timer)}), nil
 	}
 	last := timer.Timer.LastTrigger
+	if s := service.Service; s != nil && s.ExecMainStart.After(last) {
+		last = s.ExecMainStart // a timer that was started anew forgets what it triggered
+	}
 	run := checks.Evidence{Source: place, Key: "last start", Want: "not before " + stamp(due), Got: stamp(last)}
 	seen = append(seen, run)
 	// A timer that was switched on after it was due has missed nothing yet.

@@ -33,8 +33,9 @@ type ComposeProgram struct {
 	Writable string // why others than root can replace it; empty: they cannot
 }
 
-// V2 reports whether the program is compose version 2 or later.
-func (p ComposeProgram) V2() bool { return strings.HasPrefix(p.Module, "github.com/docker/compose/v") }
+// V2 reports whether the program is compose version 2 or later: version 1 was
+// no Go program. Debian's build leaves the major version out of the package.
+func (p ComposeProgram) V2() bool { return strings.HasPrefix(p.Module, "github.com/docker/compose/") }
 
 // ComposePrograms returns the docker composes that are installed for
 // everybody, plugins first. Nothing is executed.

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"os"
+	"time"
+
+	"github.com/hostguard/hostguard/internal/lab"
+)
+
+// reloadSSH ends when sshd has read its configuration anew, which it shows by a
+// new pid file: systemctl ends when the signal is sent.
+func reloadSSH(h *lab.Host) {
+	written := func() (at time.Time) {
+		if info, err := os.Stat(h.Path("/run/sshd.pid")); err == nil {
+			at = info.ModTime()
+		}
+		return at
+	}
+	before := written()
+	h.Must("systemctl", "reload", "ssh.service")
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+		if now := written(); !now.IsZero() && !now.Equal(before) {
+			return
+		}
+	}
+}
+
+// breakages holds each requirement of the profile that files, units and
+// sockets of a container can break, each broken alone.
+func breakages() []breakage {
+	var list []breakage
+	add := func(name string, apply, undo func(*lab.Host), wants map[string]want) {
+		list = append(list, breakage{name, apply, undo, wants})
+	}
+
+	// TC-01
+	add("the time daemon is stopped",
+		commands("systemctl stop chrony.service"), commands("systemctl start chrony.service"),
+		map[string]want{"CLK-001": fails("chrony.service")})
+	add("the time daemon is not started at boot",
+		commands("systemctl --quiet disable chrony.service"), commands("systemctl --quiet enable chrony.service"),
+		map[string]want{"CLK-001": fails("chrony.service", "disabled")})
+	apply, undo := edited("/etc/chrony/conf.d/lab.conf", "server 192.0.2.1", "#server 192.0.2.1")
+	add("no time server is configured", apply, undo,
+		map[string]want{"CLK-002": fails("/etc/chrony/chrony.conf")})
+	apply, undo = edited("/etc/hostguard/hostguard.yaml", "192.0.2.1", "192.0.2.77")
+	add("no time server answers", apply, undo,
+		map[string]want{"CLK-004": unknown("192.0.2.77")})
+
+	// TC-02, TC-03
+	add("docker is stopped",
+		commands("systemctl stop docker.socket docker.service"), commands("systemctl start docker.socket docker.service"),
+		map[string]want{"DOCK-002": fails("docker.service"), "DOCK-003": fails("docker.sock")})
+	add("docker is not started at boot",
+		commands("systemctl --quiet disable docker.service"), commands("systemctl --quiet enable docker.service"),
+		map[string]want{"DOCK-002": fails("docker.service", "disabled")})
+	apply, undo = edited("/opt/trueconnector/docker-compose.yml", "mem_limit: 64m", "mem_reservation: 64m")
+	add("a service has no memory limit", apply, undo,
+		map[string]want{"HW-003": fails("/opt/trueconnector/docker-compose.yml")})
+
+	// TC-14, TC-15, TC-18
+	apply, undo = file("/etc/ssh/sshd_config.d/05-first.conf", "PasswordAuthentication yes\n", reloadSSH)
+	add("case 1: the first value wins, and an earlier drop-in turns passwords on", apply, undo,
+		map[string]want{
+			"SSH-001": fails("/etc/ssh/sshd_config.d/05-first.conf:1"),
+			"SSH-003": fails("/etc/ssh/sshd_config.d/05-first.conf:1", "/etc/ssh/sshd_config.d/10-hostguard-lab.conf:1"),
+		})
+	apply, undo = file("/etc/ssh/sshd_config.d/99-last.conf", "PasswordAuthentication yes\n", reloadSSH)
+	add("case 1: a later drop-in changes nothing", apply, undo, nil)
+	apply, undo = file("/etc/ssh/sshd_config.d/50-match.conf", "Match Address 203.0.113.0/24\n  PasswordAuthentication yes\n", reloadSSH)
+	add("case 5: a Match block lets some in by password", apply, undo,
+		map[string]want{
+			"SSH-001": fails("/etc/ssh/sshd_config.d/50-match.conf:2"),
+			"SSH-003": fails("/etc/ssh/sshd_config.d/50-match.conf:2"),
+		})
+	apply, undo = edited("/etc/ssh/sshd_config.d/10-hostguard-lab.conf", "KbdInteractiveAuthentication no", "ChallengeResponseAuthentication yes", reloadSSH)
+	add("case 8: keyboard-interactive by its old name", apply, undo,
+		map[string]want{
+			"SSH-001": fails("/etc/ssh/sshd_config.d/10-hostguard-lab.conf:2"),
+			"SSH-004": fails("/etc/ssh/sshd_config.d/10-hostguard-lab.conf:2"),
+		})
+	apply, undo = file("/etc/ssh/sshd_config.d/50-root.conf",
+		"AllowGroups root\nAllowUsers root\nMatch User root\n  PermitRootLogin yes\n  PasswordAuthentication yes\n", reloadSSH)
+	add("root may log in with a password", apply, undo,
+		map[string]want{
+			"SSH-001": fails("/etc/ssh/sshd_config.d/50-root.conf:5"),
+			"SSH-002": fails("/etc/ssh/sshd_config.d/50-root.conf:4"),
+			"SSH-003": fails("/etc/ssh/sshd_config.d/50-root.conf:5"),
+			"SSH-011": fails("/etc/ssh/sshd_config.d/50-root.conf:1"),
+			"SSH-012": fails("/etc/ssh/sshd_config.d/50-root.conf:2"),
+			"SSH-015": fails("/etc/ssh/sshd_config.d/50-root.conf:2"),
+		})
+	apply, undo = edited("/etc/ssh/sshd_config.d/10-hostguard-lab.conf", "AllowGroups", "#AllowGroups", reloadSSH)
+	add("no group is set", apply, undo,
+		map[string]want{"SSH-011": fails("allowgroups")})
+	add("case 10: the group is empty",
+		commands("gpasswd --delete operator ssh_login_group"), commands("gpasswd --add operator ssh_login_group"),
+		map[string]want{"SSH-011": fails("ssh_login_group"), "SSH-012": fails("operator"), "SSH-015": fails("operator")})
+	apply, undo = file("/etc/ssh/sshd_config.d/20-wider.conf", "AllowGroups users\n", reloadSSH)
+	add("case 4: a drop-in widens the list of groups", apply, undo,
+		map[string]want{"SSH-011": fails("/etc/ssh/sshd_config.d/20-wider.conf:1")})
+
+	// TC-05: what a file can show
+	apply, undo = edited("/etc/audit/auditd.conf", "disk_full_action = SUSPEND", "disk_full_action = HALT")
+	add("a full disk halts the host", apply, undo,
+		map[string]want{"AUD-005": fails("/etc/audit/auditd.conf")})
+
+	// TC-10
+	add("a file system is full",
+		commands("mount -t tmpfs -o size=1m tmpfs /var/log/audit", "fallocate -l 1000k /var/log/audit/full"), commands("umount /var/log/audit"),
+		map[string]want{"STO-001": fails("/var/log/audit")})
+	add("a file system has no inodes left",
+		commands("mount -t tmpfs -o nr_inodes=10 tmpfs /var/log/audit", "touch /var/log/audit/1 /var/log/audit/2 /var/log/audit/3 /var/log/audit/4 /var/log/audit/5 /var/log/audit/6 /var/log/audit/7 /var/log/audit/8 /var/log/audit/9"),
+		commands("umount /var/log/audit"),
+		map[string]want{"STO-001": fails("/var/log/audit", "inode")})
+	add("the storage watch is stopped",
+		commands("systemctl stop df-watch.timer"), commands("systemctl start df-watch.timer"),
+		map[string]want{"STO-003": fails("df-watch.timer")})
+
+	// TC-04, TC-11
+	add("a web server runs",
+		commands("systemctl start nginx.service"), commands("systemctl stop nginx.service"),
+		map[string]want{"SVC-001": fails("nginx.service"), "SVC-011": fails("80")})
+	add("a web server is started at boot",
+		commands("systemctl --quiet enable nginx.service"), commands("systemctl --quiet disable nginx.service"),
+		map[string]want{"SVC-001": fails("nginx.service")})
+	apply, undo = file("/etc/systemd/system/postgresql.service",
+		"[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n", commands("systemctl daemon-reload"))
+	add("a database is started at boot",
+		func(h *lab.Host) { apply(h); commands("systemctl --quiet enable postgresql.service")(h) },
+		func(h *lab.Host) { commands("systemctl --quiet disable postgresql.service")(h); undo(h) },
+		map[string]want{"SVC-003": fails("/etc/systemd/system/postgresql.service")})
+	add("an unknown program listens on all addresses",
+		commands("systemd-run --quiet --unit=stray busybox nc -ll -p 4444 -e /bin/true"), commands("systemctl stop stray.service"),
+		map[string]want{"SVC-010": fails("stray.service"), "SVC-011": fails("4444", "stray.service")})
+	return list
+}
