@@ -9,6 +9,11 @@ echo "$1" >/home/operator/.ssh/authorized_keys
 chown operator:users /home/operator/.ssh/authorized_keys
 chmod 600 /home/operator/.ssh/authorized_keys
 
+# There before auditd loads its rules: a watch on a folder that docker makes
+# later is one on a name.
+install -d -m 710 /var/lib/docker
+install -d -m 711 /var/lib/containerd
+
 # Debian's own list of servers cannot be reached from here.
 sed -i '/^pool /d' /etc/chrony/chrony.conf
 

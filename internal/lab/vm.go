@@ -145,6 +145,10 @@ func (m *Machine) settle(socket string, deadline time.Time) (err error) {
 	if word := strings.TrimSpace(state.Stdout); word != "running" && word != "degraded" {
 		return fmt.Errorf("the system is %q: %s", word, state.Stderr)
 	}
+	// The first answer takes docker long in here: 10 s are a test's own deadline.
+	if _, err := m.agent.run([]string{"docker", "info"}, "", deadline); err != nil {
+		return err
+	}
 	// Exits with 0 as soon as chronyd has set the clock by its server.
 	synchronised, err := m.agent.run([]string{"chronyc", "waitsync", "600", "0", "0", "0.1"}, "", deadline)
 	if err == nil && synchronised.Code != 0 {
