@@ -94,6 +94,9 @@ func TestFigures(t *testing.T) {
 	here := func() []figures {
 		t.Helper()
 		r := lab.Exec(t, stopwatch(filepath.Join(tools, "stopwatch"), []string{"/usr/sbin/auditctl -l", hostguard + " check --only audit"})...)
+		if r.Code != 0 {
+			t.Fatalf("stopwatch: %s", r.Stderr)
+		}
 		return parse(t, r.Stdout)
 	}
 	f = here()
