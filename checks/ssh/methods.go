@@ -76,11 +76,11 @@ func judgeMethods(t target, p methodsParams) checks.Verdict {
 				return w.needsKey() || p.Accounts == onlyRoot && !w.byPassword()
 			})
 			if len(wrong) == 0 {
-				seen = append(seen, checks.Evidence{Source: "sshd, " + worldName(w), Key: nameList(group.names), Got: "gets in by " + waysText(ways)})
+				seen = append(seen, checks.Evidence{Source: "sshd, " + worldName(w), Key: nameList(group.names), Got: "let in by " + waysText(ways)})
 				continue
 			}
 			if reason == "" {
-				reason = fmt.Sprintf("%s gets in by %s (%s).", firstName(group.names), wrong[0], worldName(w))
+				reason = fmt.Sprintf("sshd lets %s in by %s (%s).", firstName(group.names), wrong[0], worldName(w))
 			}
 			bad = append(bad, waysEvidence(w.Effective, wrong, group.isRoot)...)
 			bad = append(bad, checks.Evidence{Source: "sshd, " + worldName(w), Key: nameList(group.names),

@@ -134,7 +134,7 @@ func TestKeyOnlyLogins(t *testing.T) {
 		want  checks.Status
 		says  []string
 	}{
-		"all off": {files{}, everyone, checks.Pass, []string{"gets in by publickey"}},
+		"all off": {files{}, everyone, checks.Pass, []string{"let in by publickey"}},
 		"01 cloud-init comes before hardening": {files{
 			sshdConfig:                    include + keyOnly,
 			dropIn + "50-cloud-init.conf": "PasswordAuthentication yes\n",
@@ -157,7 +157,7 @@ func TestKeyOnlyLogins(t *testing.T) {
 		"05 an Include inside a Match": {files{
 			sshdConfig:     keyOnly + "Match Group wheel\nInclude /etc/ssh/more\n",
 			"etc/ssh/more": "PasswordAuthentication yes\n",
-		}, everyone, checks.Fail, []string{"op gets in by password", "etc/ssh/more:1"}},
+		}, everyone, checks.Fail, []string{"lets op in by password", "etc/ssh/more:1"}},
 		"05 Match all comes last and wins in its own way": {files{
 			sshdConfig: "Match all\nPasswordAuthentication yes\n" + "KbdInteractiveAuthentication no\n",
 		}, everyone, checks.Fail, []string{"Match all"}},
@@ -205,11 +205,11 @@ func TestKeyOnlyLogins(t *testing.T) {
 
 		"root by default":                   {files{sshdConfig: ""}, onlyRoot, checks.Pass, []string{"root, toor"}},
 		"11 root prohibit-password":         {files{sshdConfig: "PermitRootLogin prohibit-password\nUsePAM yes\n"}, onlyRoot, checks.Pass, nil},
-		"root yes":                          {files{sshdConfig: "PermitRootLogin yes\nUsePAM yes\n"}, onlyRoot, checks.Fail, []string{"root (and 1 more) gets in by password", sshdConfig + ":1"}},
+		"root yes":                          {files{sshdConfig: "PermitRootLogin yes\nUsePAM yes\n"}, onlyRoot, checks.Fail, []string{"lets root (and 1 more) in by password", sshdConfig + ":1"}},
 		"root yes, but no password at all":  {files{sshdConfig: "PermitRootLogin yes\n" + keyOnly}, onlyRoot, checks.Pass, nil},
 		"root no":                           {files{sshdConfig: "PermitRootLogin no\n"}, onlyRoot, checks.Pass, nil},
 		"root forced commands":              {files{sshdConfig: "PermitRootLogin forced-commands-only\n"}, onlyRoot, checks.Pass, nil},
-		"another account with uid 0":        {files{sshdConfig: "PermitRootLogin no\nMatch User toor\nPermitRootLogin yes\n"}, onlyRoot, checks.Fail, []string{"toor gets in by password"}},
+		"another account with uid 0":        {files{sshdConfig: "PermitRootLogin no\nMatch User toor\nPermitRootLogin yes\n"}, onlyRoot, checks.Fail, []string{"lets toor in by password"}},
 		"root yes, kept out by AllowGroups": {files{sshdConfig: "PermitRootLogin yes\nAllowGroups ssh_login_group\n"}, onlyRoot, checks.Pass, []string{"uid 0"}},
 		"root by a Match block":             {files{sshdConfig: "PermitRootLogin no\nMatch Address 127.0.0.1\nPermitRootLogin yes\n"}, onlyRoot, checks.Fail, []string{"from 127.0.0.1"}},
 
