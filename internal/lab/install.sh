@@ -17,9 +17,12 @@ if [ "$(id -u)" -ne 0 ]; then
 	exit 0
 fi
 
-# shellcheck disable=SC2086 # a list of words
-known() { apt-cache show --no-all-versions $missing >/dev/null 2>&1; }
-known || apt-get update -q
+for package in $missing; do
+	if ! apt-cache show --no-all-versions "$package" >/dev/null 2>&1; then
+		apt-get update -q
+		break
+	fi
+done
 
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
@@ -28,5 +31,5 @@ if [ ! -e "$policy" ]; then
 	printf '#!/bin/sh\nexit 101\n' >"$policy"
 	chmod 755 "$policy"
 fi
-# shellcheck disable=SC2086
+# shellcheck disable=SC2086 # a list of words
 DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing </dev/null

@@ -30,37 +30,54 @@ func SynchronisedClock(t testing.TB) {
 	})
 }
 
-// holdClockFlag clears STA_UNSYNC. A lock file counts its holders: each holds it
-// shared; whoever gets it exclusively is the first or the last. Its content is
-// the status that was found, to be put back, also after a killed test.
+// holdClockFlag clears STA_UNSYNC. Two files of the cache tell processes of each
+// other: who holds "clock.note" alone may change the flag, and the note in it is
+// what the flag was; each holder of the flag shares "clock.holders".
 func holdClockFlag() (release func() error, err error) {
-	path := filepath.Join(os.TempDir(), "hostguard-lab.clock")
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW, 0o600)
+	if err := os.MkdirAll(cacheDir(), 0o755); err != nil {
+		return nil, fmt.Errorf("cannot hold the kernel's clock: %w", err)
+	}
+	notePath := filepath.Join(cacheDir(), "clock.note")
+	note, err := lockFile(notePath, unix.LOCK_EX)
 	if err != nil {
 		return nil, fmt.Errorf("cannot hold the kernel's clock: %w", err)
 	}
-	fd := int(file.Fd())
-	if unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) == nil {
-		err = saveClockFlag(path)
+	defer note.Close()
+	holders, err := lockFile(filepath.Join(cacheDir(), "clock.holders"), unix.LOCK_SH)
+	if err != nil {
+		return nil, fmt.Errorf("cannot hold the kernel's clock: %w", err)
 	}
-	// A holder that ends between the two calls has already put the flag back.
-	if err == nil {
-		err = unix.Flock(fd, unix.LOCK_SH)
-	}
-	if err == nil {
+	if err = saveClockFlag(notePath); err == nil {
 		err = setClockFlag(0)
 	}
 	if err != nil {
-		file.Close()
+		holders.Close()
 		return nil, fmt.Errorf("cannot hold the kernel's clock: %w", err)
 	}
 	return func() error {
-		defer file.Close()
-		if unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) != nil {
+		defer holders.Close()
+		note, err := lockFile(notePath, unix.LOCK_EX)
+		if err != nil {
+			return fmt.Errorf("cannot put the kernel's clock flag back: %w", err)
+		}
+		defer note.Close()
+		if unix.Flock(int(holders.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
 			return nil // others go on
 		}
-		return restoreClockFlag(path)
+		return restoreClockFlag(notePath)
 	}, nil
+}
+
+func lockFile(path string, how int) (*os.File, error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(file.Fd()), how); err != nil {
+		file.Close()
+		return nil, fmt.Errorf("cannot lock %s: %w", path, err)
+	}
+	return file, nil
 }
 
 // saveClockFlag notes the flag, unless a killed test left its note.
