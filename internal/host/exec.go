@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/hostguard/hostguard/internal/trustedfile"
 )
 
 // Output is what a program printed and how it ended.
@@ -24,13 +26,18 @@ var execEnv = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "HOME=/
 
 // Exec runs a program of the running host by absolute path: no shell, no
 // standard input, a fixed environment, bounded output, killed with its process
-// group when ctx ends. A non-zero exit is not an error.
+// group when ctx ends. A non-zero exit is not an error. A program that others
+// than root could have written or put there is not run: paths come from what
+// runs on the host, and the host's users run what they like.
 func (h *Host) Exec(ctx context.Context, path string, args ...string) (Output, error) {
 	if !h.Running() {
 		return Output{}, ErrNotRunning
 	}
 	if !filepath.IsAbs(path) {
 		return Output{}, fmt.Errorf("cannot run %s: the path is not absolute", path)
+	}
+	if err := trustedfile.Check(path); err != nil {
+		return Output{}, fmt.Errorf("cannot run %s: %w", path, withoutPath(err))
 	}
 	var stdout, stderr boundedBuffer
 	cmd := exec.CommandContext(ctx, path, args...)

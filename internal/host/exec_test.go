@@ -2,6 +2,8 @@ package host
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -46,6 +48,12 @@ func TestExec(t *testing.T) {
 				t.Errorf("took %v", took)
 			}
 		})
+	}
+	theirs := filepath.Join(t.TempDir(), "sshd")
+	must(t, os.WriteFile(theirs, []byte("#!/bin/sh\necho run\n"), 0o777))
+	must(t, os.Chmod(theirs, 0o777))
+	if out, err := h.Exec(t.Context(), theirs); err == nil || !strings.Contains(err.Error(), "writable by group or others") || len(out.Stdout) > 0 {
+		t.Errorf("a program that others can write was run: %q, %v", out.Stdout, err)
 	}
 	if _, err := New(Options{Root: t.TempDir()}).Exec(t.Context(), "/bin/true"); err != ErrNotRunning {
 		t.Errorf("a mounted tree's program was run: %v", err)

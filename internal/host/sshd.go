@@ -125,13 +125,15 @@ func (h *Host) findSSH(ctx context.Context) (*SSHServers, error) {
 			return nil, fmt.Errorf("cannot tell which SSH servers run: %w", err)
 		}
 	}
-	daemons, err := h.sshDaemons(ctx, processes)
+	daemons, theirs, err := h.sshDaemons(ctx, processes)
 	if err != nil {
 		return nil, err
 	}
-	if s.Others, err = h.otherSSH(ctx, processes, daemons); err != nil {
+	others, err := h.otherSSH(ctx, processes, daemons)
+	if err != nil {
 		return nil, err
 	}
+	s.Others = append(theirs, others...)
 	programs := map[string]*program{}
 	for _, d := range daemons {
 		p := programs[d.Path]
@@ -146,29 +148,33 @@ func (h *Host) findSSH(ctx context.Context) (*SSHServers, error) {
 	return s, nil
 }
 
-// sshDaemons returns the listening daemons of OpenSSH, or the one that would
-// be started.
-func (h *Host) sshDaemons(ctx context.Context, processes map[int]Process) ([]*SSHD, error) {
+// sshDaemons returns the listening daemons of OpenSSH that root runs, or the
+// one that would be started, and beside them those that others run, or pretend
+// to run: their programs and files may be anything, and are not looked into.
+func (h *Host) sshDaemons(ctx context.Context, processes map[int]Process) (daemons []*SSHD, theirs []OtherSSHServer, err error) {
 	start, err := h.sshdAtStart(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var daemons []*SSHD
 	for _, pid := range sortedPIDs(processes) {
 		p := processes[pid]
 		if d, ok := listener(p, start); ok {
 			away, err := inContainer(pid)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			if away {
+				continue
+			}
+			if p.UID != 0 {
+				theirs = append(theirs, OtherSSHServer{Program: "sshd", Place: fmt.Sprintf("process %d of uid %d (%s)", pid, p.UID, p.Exe), Running: true})
 				continue
 			}
 			if root, err := readProcLink(fmt.Sprintf("/proc/%d/root", pid)); err != nil || root != "/" {
 				d.Unresolved = "it runs in a root folder of its own"
 			}
 			if d.Started, err = p.Started(); err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			daemons = append(daemons, d)
 		}
@@ -178,7 +184,7 @@ func (h *Host) sshDaemons(ctx context.Context, processes map[int]Process) ([]*SS
 	}) {
 		daemons = append(daemons, start)
 	}
-	return daemons, nil
+	return daemons, theirs, nil
 }
 
 // inContainer reports whether a process has another PID namespace than we, as

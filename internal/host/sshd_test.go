@@ -54,6 +54,26 @@ func TestListener(t *testing.T) {
 	}
 }
 
+// What a user runs under sshd's name, with sshd's title, is neither run nor
+// read by us: it is an SSH server of somebody else's.
+func TestPretendedSSHD(t *testing.T) {
+	t.Parallel()
+	h := New(Options{Root: sshTree(t, map[string]string{"usr/sbin/sshd": ""}).Root()})
+	pid := os.Getpid() // a process that is surely there, for its namespaces
+	title := []string{"sshd: /home/u/sshd -f /etc/shadow [listener] 0 of 10-100 startups"}
+	for uid, want := range map[uint32]string{0: "/home/u/sshd", 1000: fmt.Sprintf("process %d of uid 1000 (/home/u/sshd)", pid)} {
+		daemons, theirs, err := h.sshDaemons(t.Context(), map[int]Process{pid: {PID: pid, UID: uid, Exe: "/home/u/sshd", Argv: title}})
+		must(t, err)
+		got := daemons[0].Path
+		if len(theirs) == 1 && theirs[0].Running && !slices.ContainsFunc(daemons, func(d *SSHD) bool { return d.Path != sshdProgram }) {
+			got = theirs[0].Place
+		}
+		if got != want {
+			t.Errorf("uid %d: %s, want %s", uid, got, want)
+		}
+	}
+}
+
 func sshTree(t *testing.T, files map[string]string) *Host {
 	t.Helper()
 	root := t.TempDir()

@@ -1,6 +1,7 @@
-// Package trustedfile reads files that steer what hostguard does as root: its
-// configuration and rules of the operator's own. It refuses a file that
-// somebody other than root could have written or put in the place of another.
+// Package trustedfile vouches for files that steer what hostguard does as root:
+// its configuration, rules of the operator's own, programs that it runs. It
+// refuses one that somebody other than root could have written or put in the
+// place of another.
 package trustedfile
 
 import (
@@ -60,6 +61,26 @@ func Read(name string, max int64) ([]byte, error) {
 		return nil, refused("read", name, fmt.Sprintf("it is larger than %d bytes", max))
 	}
 	return data, nil
+}
+
+// Check is nil when nobody but root could have written a regular file, or put
+// another in its place: what Read wants of one, for a program to be run.
+func Check(name string) error {
+	real, err := walk(name)
+	if err != nil {
+		return err
+	}
+	if err := trustedFolder(name, filepath.Dir(real)); err != nil {
+		return err
+	}
+	info, err := os.Lstat(real)
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return refused("trust", name, "it is not a regular file")
+	}
+	return ownedByRoot(name, real, info, false)
 }
 
 // List returns the sorted paths of the entries of a folder that end in suffix

@@ -78,6 +78,13 @@ func TestRead(t *testing.T) {
 			case strings.Contains(c.want, "no such file") && !errors.Is(err, fs.ErrNotExist):
 				t.Errorf("error = %v, want fs.ErrNotExist", err)
 			}
+			want := c.want
+			if name == "too large" {
+				want = ""
+			}
+			if err := Check(dir + "/file"); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+				t.Errorf("Check: %v, want …%s…", err, want)
+			}
 		})
 	}
 }
