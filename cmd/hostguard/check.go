@@ -79,6 +79,11 @@ func check(cmd *cobra.Command, o checkOptions) error {
 			return fmt.Errorf("cannot use --fail-on: %w", err)
 		}
 	}
+	for flag, words := range map[string][]string{"only": o.only, "skip": o.skip} {
+		if cmd.Flags().Changed(flag) && len(words) == 0 { // as of a variable that is not set
+			return fmt.Errorf("cannot use --%s: it names no rule and no tag", flag)
+		}
+	}
 	selected, err := choose(a.Bound, o.only, o.skip)
 	if err != nil {
 		return err
