@@ -56,7 +56,7 @@ func (g *generator) condition() string {
 	return g.pick(
 		"-F auid"+op+"1000", "-F auid!=-1", "-F auid!=4294967295", "-F uid"+op+"0", "-F euid=root", "-F gid"+eq+"54", "-F egid=root",
 		"-F success=1", "-F success=0", "-F exit=-EACCES", "-F exit"+op+"-13", "-F exit=2", "-F pid"+op+"4194000", "-F ppid=4194001",
-		"-F a0=0x10", "-F a1&=2", "-F a2&0100", "-F a3"+op+"7", "-F inode!=77", "-F devmajor=254", "-F devminor"+op+"3",
+		"-F a0=0x10", "-F a1&=2", "-F a2&0100", "-F a3"+op+"7", "-F devmajor=254", "-F devminor"+op+"3",
 		"-F filetype=file", "-F filetype=dir", "-F sessionid"+eq+"99", "-F pers=8", "-F obj_uid"+op+"33", "-F obj_gid=44",
 		"-F exe=/usr/bin/true", "-F exe!=/usr/bin/false", "-F saddr_fam=2", "-F subj_type=unconfined_t", "-F obj_type=x",
 		"-C auid!=uid", "-C uid=obj_uid", "-C egid!=gid", "-C fsuid=auid", "-F AUID=77", "-F loginuid=12abc",

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/hostguard/hostguard/internal/lab"
 )
 
 // cases is how many cases a differential test tries: few in the normal run,
@@ -21,15 +23,8 @@ func cases(t *testing.T, normal int) int {
 	return normal
 }
 
-// seeded returns a source of chance whose seed the log names.
-func seeded(t *testing.T) *rand.Rand {
-	seed := rand.Uint64()
-	if s, err := strconv.ParseUint(os.Getenv("HOSTGUARD_SEED"), 10, 64); err == nil {
-		seed = s
-	}
-	t.Logf("HOSTGUARD_SEED=%d", seed)
-	return rand.New(rand.NewPCG(seed, 0))
-}
+// seeded returns the source of chance of a test's cases.
+func seeded(t *testing.T) *rand.Rand { return rand.New(rand.NewPCG(lab.Seed(t), 0)) }
 
 // newGenerator makes the files that its lines name.
 func newGenerator(t *testing.T) *generator {

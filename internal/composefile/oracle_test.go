@@ -18,6 +18,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/sirupsen/logrus"
+
+	"github.com/hostguard/hostguard/internal/lab"
 )
 
 var equateEmpty = cmpopts.EquateEmpty()
@@ -40,9 +42,7 @@ func cases(t *testing.T) int {
 // loader: names, limits, mounts and volumes are the same.
 func TestLoadAsComposeGo(t *testing.T) {
 	t.Parallel()
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	r := rand.New(rand.NewPCG(seed, 0))
+	r := rand.New(rand.NewPCG(lab.Seed(t), 0))
 	compared := 0
 	for range cases(t) {
 		g := generator{r}
@@ -271,9 +271,7 @@ func (g generator) mount() string {
 // compose-go's reader.
 func TestEnvironmentAsComposeGo(t *testing.T) {
 	t.Parallel()
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	g := generator{rand.New(rand.NewPCG(seed, 1))}
+	g := generator{rand.New(rand.NewPCG(lab.Seed(t), 1))}
 	parts := []string{"A", "B", "C_1", "d.e", "=", "=", "=", ": ", "'", `"`, "\\", `\n`, `\$`, `\t`, `\101`, `\0101`, "$A", "${B}", "${A:-x}", "${B-${A}}",
 		"${C_1:+y}", "$$", "$1", " ", " #", "#", "\n", "\n", "\n", "\t", "export ", "x", "é", "\r\n"}
 	valid := 0

@@ -31,8 +31,8 @@ import (
 // answer to -T -C must be ours in every keyword, and where it refuses, it must
 // name the same lines in the same order.
 //
-// HOSTGUARD_SSHD_CASES sets the number of cases, HOSTGUARD_SSHD_SEED the seed
-// of the first, HOSTGUARD_SSHD the program (default /usr/sbin/sshd), and
+// HOSTGUARD_SSHD_CASES sets the number of cases, HOSTGUARD_SEED the seed of the
+// first (see lab.Seed), HOSTGUARD_SSHD the program (default /usr/sbin/sshd), and
 // HOSTGUARD_SSHD_ROOT a tree to run it in.
 
 const defaultCases = 400
@@ -40,8 +40,8 @@ const defaultCases = 400
 func TestAgreesWithSSHD(t *testing.T) {
 	o := newOracle(t)
 	cases := envInt(t, "HOSTGUARD_SSHD_CASES", defaultCases)
-	seed := uint64(envInt(t, "HOSTGUARD_SSHD_SEED", int(time.Now().UnixNano()&0xffffff)))
-	t.Logf("sshd %v, %d cases from HOSTGUARD_SSHD_SEED=%d", o.version, cases, seed)
+	seed := lab.Seed(t)
+	t.Logf("sshd %v, %d cases", o.version, cases)
 
 	var mu sync.Mutex
 	var accepted, refused, failed int
@@ -60,7 +60,7 @@ func TestAgreesWithSSHD(t *testing.T) {
 				if diff != "" {
 					failed++
 					if failed <= 10 {
-						t.Errorf("HOSTGUARD_SSHD_SEED=%d HOSTGUARD_SSHD_CASES=1\n%s", s, diff)
+						t.Errorf("HOSTGUARD_SEED=%d HOSTGUARD_SSHD_CASES=1\n%s", s, diff)
 					}
 				}
 				mu.Unlock()
