@@ -15,8 +15,16 @@ import (
 	"github.com/hostguard/hostguard/reports"
 )
 
+// testHost is a booted container or a virtual machine.
+type testHost interface {
+	Run(args ...string) lab.Result
+	Must(args ...string) string
+	WriteFile(path, content string)
+	ReadFile(path string) string
+}
+
 // audited runs check on the host and returns its report and exit code.
-func audited(t *testing.T, h *lab.Host, args ...string) (*reports.Report, int) {
+func audited(t *testing.T, h testHost, args ...string) (*reports.Report, int) {
 	t.Helper()
 	result := h.Run(append([]string{"hostguard", "check", "--format", "json"}, args...)...)
 	var report reports.Report
@@ -100,8 +108,8 @@ func TestAGoodHostInAContainerLacksOnlyTheAudit(t *testing.T) {
 // are in wants, with words that their findings must hold.
 type breakage struct {
 	name  string
-	apply func(h *lab.Host)
-	undo  func(h *lab.Host)
+	apply func(testHost)
+	undo  func(testHost)
 	wants map[string]want
 }
 
@@ -114,16 +122,16 @@ func fails(says ...string) want   { return want{checks.Fail, says} }
 func unknown(says ...string) want { return want{checks.Error, says} }
 
 // commands makes a step of shell-free commands, each split at spaces.
-func commands(lines ...string) func(*lab.Host) {
-	return func(h *lab.Host) {
+func commands(lines ...string) func(testHost) {
+	return func(h testHost) {
 		for _, line := range lines {
 			h.Must(strings.Fields(line)...)
 		}
 	}
 }
 
-func inTurn(steps []func(*lab.Host)) func(*lab.Host) {
-	return func(h *lab.Host) {
+func inTurn(steps []func(testHost)) func(testHost) {
+	return func(h testHost) {
 		for _, step := range steps {
 			step(h)
 		}
@@ -131,19 +139,19 @@ func inTurn(steps []func(*lab.Host)) func(*lab.Host) {
 }
 
 // file writes a file, and its undo removes it.
-func file(path, content string, after ...func(*lab.Host)) (apply, undo func(*lab.Host)) {
-	return func(h *lab.Host) { h.WriteFile(path, content); inTurn(after)(h) },
-		func(h *lab.Host) { h.Must("rm", path); inTurn(after)(h) }
+func file(path, content string, after ...func(testHost)) (apply, undo func(testHost)) {
+	return func(h testHost) { h.WriteFile(path, content); inTurn(after)(h) },
+		func(h testHost) { h.Must("rm", path); inTurn(after)(h) }
 }
 
 // edited replaces text in a file, and its undo puts the old content back.
-func edited(path, old, new string, after ...func(*lab.Host)) (apply, undo func(*lab.Host)) {
+func edited(path, old, new string, after ...func(testHost)) (apply, undo func(testHost)) {
 	var before string
-	return func(h *lab.Host) {
+	return func(h testHost) {
 			before = h.ReadFile(path)
 			h.WriteFile(path, strings.ReplaceAll(before, old, new))
 			inTurn(after)(h)
-		}, func(h *lab.Host) {
+		}, func(h testHost) {
 			h.WriteFile(path, before)
 			inTurn(after)(h)
 		}
@@ -151,11 +159,17 @@ func edited(path, old, new string, after ...func(*lab.Host)) (apply, undo func(*
 
 func TestEachRequirementBrokenAloneIsFoundAlone(t *testing.T) {
 	h := bootGood(t)
-	good, _ := audited(t, h)
+	breakEach(t, breakages(), func(t *testing.T) testHost { return h.For(t) })
+}
+
+// breakEach breaks the host in one way after the other and wants the rules that
+// change to be exactly those foretold. On returns the host for a subtest.
+func breakEach(t *testing.T, breakages []breakage, on func(*testing.T) testHost) {
+	good, _ := audited(t, on(t))
 	before := statuses(good)
-	for _, b := range breakages() {
+	for _, b := range breakages {
 		t.Run(b.name, func(t *testing.T) {
-			h := h.For(t)
+			h := on(t)
 			defer b.undo(h)
 			b.apply(h)
 			report, code := audited(t, h)
@@ -188,7 +202,7 @@ func TestEachRequirementBrokenAloneIsFoundAlone(t *testing.T) {
 		})
 	}
 	t.Run("all undone", func(t *testing.T) {
-		after, _ := audited(t, h.For(t))
+		after, _ := audited(t, on(t))
 		if diff := cmp.Diff(before, statuses(after)); diff != "" {
 			t.Errorf("the host is not as it was (-before +after):\n%s", diff)
 		}

@@ -1,25 +1,15 @@
 package main
 
-import (
-	"os"
-	"time"
-
-	"github.com/hostguard/hostguard/internal/lab"
-)
+import "time"
 
 // reloadSSH ends when sshd has read its configuration anew, which it shows by a
 // new pid file: systemctl ends when the signal is sent.
-func reloadSSH(h *lab.Host) {
-	written := func() (at time.Time) {
-		if info, err := os.Stat(h.Path("/run/sshd.pid")); err == nil {
-			at = info.ModTime()
-		}
-		return at
-	}
+func reloadSSH(h testHost) {
+	written := func() string { return h.Run("stat", "--format=%y", "/run/sshd.pid").Stdout }
 	before := written()
 	h.Must("systemctl", "reload", "ssh.service")
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
-		if now := written(); !now.IsZero() && !now.Equal(before) {
+		if now := written(); now != "" && now != before {
 			return
 		}
 	}
@@ -29,7 +19,7 @@ func reloadSSH(h *lab.Host) {
 // sockets of a container can break, each broken alone.
 func breakages() []breakage {
 	var list []breakage
-	add := func(name string, apply, undo func(*lab.Host), wants map[string]want) {
+	add := func(name string, apply, undo func(testHost), wants map[string]want) {
 		list = append(list, breakage{name, apply, undo, wants})
 	}
 
@@ -127,8 +117,8 @@ func breakages() []breakage {
 	apply, undo = file("/etc/systemd/system/postgresql.service",
 		"[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n", commands("systemctl daemon-reload"))
 	add("a database is started at boot",
-		func(h *lab.Host) { apply(h); commands("systemctl --quiet enable postgresql.service")(h) },
-		func(h *lab.Host) { commands("systemctl --quiet disable postgresql.service")(h); undo(h) },
+		func(h testHost) { apply(h); commands("systemctl --quiet enable postgresql.service")(h) },
+		func(h testHost) { commands("systemctl --quiet disable postgresql.service")(h); undo(h) },
 		map[string]want{"SVC-003": fails("/etc/systemd/system/postgresql.service")})
 	add("an unknown program listens on all addresses",
 		commands("systemd-run --quiet --unit=stray busybox nc -ll -p 4444 -e /bin/true"), commands("systemctl stop stray.service"),
