@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/godbus/dbus/v5"
 	"golang.org/x/sys/unix"
+
+	"github.com/hostguard/hostguard/internal/dbus"
 )
 
 type clockFacts struct {
@@ -55,7 +56,7 @@ type Timesync struct {
 	Current  string   // the one it uses now; empty: none
 }
 
-const systemBus = "unix:path=/run/dbus/system_bus_socket"
+const systemBus = "/run/dbus/system_bus_socket"
 
 // Timesync asks the running systemd-timesyncd over D-Bus. It does not start
 // one that is not running: that is an error.
@@ -64,40 +65,50 @@ func (h *Host) Timesync(ctx context.Context) (Timesync, error) {
 		if !h.Running() {
 			return Timesync{}, ErrNotRunning
 		}
-		properties, err := timesyncProperties(ctx)
+		t, err := askTimesync(ctx)
 		if err != nil {
 			return Timesync{}, fmt.Errorf("cannot ask systemd-timesyncd for its servers: %w", err)
 		}
-		list := func(name string) []string {
-			names, _ := properties[name].Value().([]string)
-			return names
-		}
-		current, _ := properties["ServerName"].Value().(string)
-		if _, known := properties["FallbackNTPServers"]; !known {
-			return Timesync{}, errors.New("cannot ask systemd-timesyncd for its servers: its answer has no FallbackNTPServers")
-		}
-		return Timesync{
-			System: list("SystemNTPServers"), Runtime: list("RuntimeNTPServers"),
-			Link: list("LinkNTPServers"), Fallback: list("FallbackNTPServers"), Current: current,
-		}, nil
+		return t, nil
 	})
 }
 
-func timesyncProperties(ctx context.Context) (map[string]dbus.Variant, error) {
-	conn, err := dbus.Dial(systemBus, dbus.WithContext(ctx))
+func askTimesync(ctx context.Context) (Timesync, error) {
+	conn, err := dbus.DialBus(ctx, systemBus)
 	if err != nil {
-		return nil, err
+		return Timesync{}, err
 	}
 	defer conn.Close()
-	if err := conn.Auth(nil); err != nil {
-		return nil, err
+	body, err := conn.Ask(ctx, dbus.Call{
+		Destination: "org.freedesktop.timesync1", Path: "/org/freedesktop/timesync1",
+		Interface: busProperties, Member: "GetAll", Args: []string{"org.freedesktop.timesync1.Manager"},
+	})
+	if err != nil {
+		return Timesync{}, err
 	}
-	if err := conn.Hello(); err != nil {
-		return nil, err
+	var t Timesync
+	complete := false
+	lists := map[string]*[]string{
+		"SystemNTPServers": &t.System, "RuntimeNTPServers": &t.Runtime, "LinkNTPServers": &t.Link, "FallbackNTPServers": &t.Fallback,
 	}
-	var properties map[string]dbus.Variant
-	err = conn.Object("org.freedesktop.timesync1", "/org/freedesktop/timesync1").
-		CallWithContext(ctx, "org.freedesktop.DBus.Properties.GetAll", dbus.FlagNoAutoStart, "org.freedesktop.timesync1.Manager").
-		Store(&properties)
-	return properties, err
+	body.Expect("a{sv}")
+	body.Dictionary(func(key, signature string) bool {
+		switch into := lists[key]; {
+		case into != nil && signature == "as":
+			*into = body.Strings()
+			complete = complete || key == "FallbackNTPServers"
+		case key == "ServerName" && signature == "s":
+			t.Current = body.String()
+		default:
+			return false
+		}
+		return true
+	})
+	if err := body.Err(); err != nil {
+		return Timesync{}, err
+	}
+	if !complete {
+		return Timesync{}, errors.New("its answer has no FallbackNTPServers")
+	}
+	return t, nil
 }

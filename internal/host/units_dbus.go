@@ -5,22 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/godbus/dbus/v5"
 	"golang.org/x/sys/unix"
+
+	"github.com/hostguard/hostguard/internal/dbus"
 )
 
 // Names of org.freedesktop.systemd1(5).
 const (
 	busName       = "org.freedesktop.systemd1"
 	busPath       = "/org/freedesktop/systemd1"
-	busManager    = busName + ".Manager."
+	busManager    = busName + ".Manager"
 	busUnit       = busName + ".Unit"
-	busProperties = "org.freedesktop.DBus.Properties."
+	busProperties = "org.freedesktop.DBus.Properties"
 )
 
 // manager is a connection to systemd. It lives as long as its Host.
@@ -32,120 +31,106 @@ func dialManager(ctx context.Context) (*manager, error) {
 	if _, err := os.Lstat("/run/systemd/system"); err != nil { // the test of sd_booted(3)
 		return nil, fmt.Errorf("systemd is not the running service manager: %w", err)
 	}
-	address, viaBus := "unix:path=/run/systemd/private", false
+	dial, socket := dbus.Dial, "/run/systemd/private"
 	if os.Geteuid() != 0 {
-		address, viaBus = "unix:path=/run/dbus/system_bus_socket", true
+		dial, socket = dbus.DialBus, systemBus
 	}
-	// The connection outlives the gathering of this fact, so it has no ctx;
-	// the dialling of a local socket does not wait, and each call has its own.
-	conn, err := dbus.Dial(address)
+	conn, err := dial(ctx, socket)
 	if err != nil {
 		return nil, fmt.Errorf("cannot connect to systemd: %w", err)
 	}
-	m := &manager{conn}
-	greeted := make(chan error, 1)
-	go func() {
-		err := conn.Auth([]dbus.Auth{dbus.AuthExternal(strconv.Itoa(os.Geteuid()))})
-		if err == nil && viaBus {
-			err = conn.Hello()
-		}
-		greeted <- err
-	}()
-	select {
-	case err = <-greeted:
-	case <-ctx.Done():
-		err = context.Cause(ctx)
-	}
-	if err == nil {
-		err = m.wake(ctx)
-	}
-	if err != nil {
-		conn.Close()
-		return nil, fmt.Errorf("cannot connect to systemd: %w", err)
-	}
-	return m, nil
+	return &manager{conn}, nil
 }
 
-// wake waits for a first answer. Systemd (252 at least) lets a message lie that
-// arrives together with the end of the authentication until another one comes:
-// so another one is sent until there is an answer.
-func (m *manager) wake(ctx context.Context) error {
-	const patience = 500 * time.Microsecond
-	answers := make(chan *dbus.Call, 100)
-	for sent := 0; ; sent++ {
-		if sent < cap(answers) {
-			m.conn.Object(busName, busPath).GoWithContext(ctx, "org.freedesktop.DBus.Peer.Ping", 0, answers)
-		}
-		select {
-		case answer := <-answers:
-			return answer.Err
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(patience << min(sent, 8)):
-		}
-	}
+func managerCall(method string, args ...string) dbus.Call {
+	return dbus.Call{Destination: busName, Path: busPath, Interface: busManager, Member: method, Args: args}
 }
 
-func (m *manager) call(ctx context.Context, path dbus.ObjectPath, method string, args ...any) *dbus.Call {
-	return m.conn.Object(busName, path).CallWithContext(ctx, method, dbus.FlagNoAutoStart, args...)
+func propertyCall(path, method string, args ...string) dbus.Call {
+	return dbus.Call{Destination: busName, Path: path, Interface: busProperties, Member: method, Args: args}
 }
 
 // list is one ListUnits call: about 8 µs a unit.
 func (m *manager) list(ctx context.Context) ([]Unit, error) {
-	var rows []struct {
-		Name, Description, LoadState, ActiveState, SubState, Following string
-		Path                                                           dbus.ObjectPath
-		JobID                                                          uint32
-		JobType                                                        string
-		JobPath                                                        dbus.ObjectPath
-	}
-	if err := m.call(ctx, busPath, busManager+"ListUnits").Store(&rows); err != nil {
+	body, err := m.conn.Ask(ctx, managerCall("ListUnits"))
+	if err != nil {
 		return nil, fmt.Errorf("cannot list systemd's units: %w", err)
 	}
-	units := make([]Unit, len(rows))
-	for i, r := range rows {
-		units[i] = Unit{Name: r.Name, ID: r.Name, LoadState: r.LoadState, ActiveState: r.ActiveState, SubState: r.SubState}
+	const row = "(ssssssouso)"
+	body.Expect("a" + row)
+	var units []Unit
+	body.Array(row, func() {
+		u := Unit{Name: body.String()}
+		body.Skip("s") // the description
+		u.ID, u.LoadState, u.ActiveState, u.SubState = u.Name, body.String(), body.String(), body.String()
+		body.Skip("souso")
+		units = append(units, u)
+	})
+	if err := body.Err(); err != nil {
+		return nil, fmt.Errorf("cannot list systemd's units: %w", err)
 	}
 	return units, nil
 }
 
-// unit asks for one unit. Its parts are asked for at the same time; systemd
-// answers in some 50 µs a property.
+// unit asks for one unit. What systemd is asked of it, it is asked at once.
 func (m *manager) unit(ctx context.Context, name string) (Unit, error) {
 	if strings.Contains(name, "@.") {
 		return m.template(ctx, name)
 	}
-	var path dbus.ObjectPath
-	if err := m.call(ctx, busPath, busManager+"LoadUnit", name).Store(&path); err != nil {
+	path := unitPath(name)
+	u := Unit{Name: name}
+	loaded := m.conn.AskAll(ctx, managerCall("LoadUnit", name), propertyCall(path, "Get", busUnit, "LoadState"))
+	if err := loaded[0].Err; err != nil {
 		return Unit{}, err
 	}
-	u := Unit{Name: name}
-	var err error
-	if u.LoadState, err = get[string](ctx, m, path, busUnit, "LoadState"); err != nil {
+	if err := store(loaded[1], "LoadState", value{"s", text(&u.LoadState)}); err != nil {
 		return Unit{}, err
 	}
 	if u.LoadState == "not-found" {
 		u.ID, u.ActiveState, u.SubState = name, "inactive", "dead"
 		return u, nil
 	}
-	if err := m.unitProperties(ctx, path, &u); err != nil {
-		return Unit{}, err
-	}
 	// The property UnitFileState is what systemd remembers, this is what the
 	// files say now: what the next boot will go by.
-	if u.UnitFileState, err = m.unitFileState(ctx, u.ID); err != nil {
+	calls := []dbus.Call{propertyCall(path, "GetAll", busUnit), managerCall("GetUnitFileState", name)}
+	more, finish := typeProperties(&u)
+	for _, p := range more {
+		calls = append(calls, propertyCall(path, "Get", p.iface, p.name))
+	}
+	answers := m.conn.AskAll(ctx, calls...)
+	if err := storeUnit(answers[0], &u); err != nil {
 		return Unit{}, err
 	}
-	switch {
-	case u.LoadState != "loaded":
-	case strings.HasSuffix(name, ".service"):
-		u.Service, err = m.serviceState(ctx, path)
-	case strings.HasSuffix(name, ".timer"):
-		u.Timer, err = m.timerState(ctx, path)
-	case strings.HasSuffix(name, ".socket"):
-		u.Socket, err = m.socketState(ctx, path)
+	state := answers[1]
+	if u.ID != name { // an alias, whose own file is but a link
+		state = m.conn.AskAll(ctx, managerCall("GetUnitFileState", u.ID))[0]
 	}
-	return u, err
+	var err error
+	if u.UnitFileState, err = fileState(state); err != nil {
+		return Unit{}, err
+	}
+	for i, p := range more {
+		if err := store(answers[2+i], p.name, p.value); err != nil {
+			return Unit{}, err
+		}
+	}
+	finish()
+	return u, nil
+}
+
+// unitPath is the object of a unit (systemd's unit_dbus_path_from_name): every
+// byte but letters and digits is written in hexadecimal, a leading digit too.
+func unitPath(name string) string {
+	const hex = "0123456789abcdef"
+	b := []byte(busPath + "/unit/")
+	for i, c := range []byte(name) {
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || i > 0 && c >= '0' && c <= '9' {
+			b = append(b, c)
+		} else {
+			b = append(b, '_', hex[c>>4], hex[c&15])
+		}
+	}
+	return string(b)
 }
 
 // template answers for a name such as getty@.service, of which systemd knows
@@ -153,7 +138,7 @@ func (m *manager) unit(ctx context.Context, name string) (Unit, error) {
 func (m *manager) template(ctx context.Context, name string) (Unit, error) {
 	u := Unit{Name: name, ID: name, LoadState: "template"}
 	var err error
-	u.UnitFileState, err = m.unitFileState(ctx, name)
+	u.UnitFileState, err = fileState(m.conn.AskAll(ctx, managerCall("GetUnitFileState", name))[0])
 	switch {
 	case err != nil:
 		return Unit{}, err
@@ -165,13 +150,11 @@ func (m *manager) template(ctx context.Context, name string) (Unit, error) {
 	return u, nil
 }
 
-// unitFileState is empty when the unit has no file, and "bad" when systemd
-// cannot make sense of it: a link loop, a link to another kind of unit.
-func (m *manager) unitFileState(ctx context.Context, name string) (string, error) {
-	var state string
-	err := m.call(ctx, busPath, busManager+"GetUnitFileState", name).Store(&state)
+// fileState is empty when the unit has no file, and "bad" when systemd cannot
+// make sense of it: a link loop, a link to another kind of unit.
+func fileState(answer dbus.Answer) (string, error) {
 	var failed dbus.Error
-	if errors.As(err, &failed) {
+	if errors.As(answer.Err, &failed) {
 		switch failed.Name {
 		case "org.freedesktop.DBus.Error.FileNotFound":
 			return "", nil
@@ -179,142 +162,164 @@ func (m *manager) unitFileState(ctx context.Context, name string) (string, error
 			return "bad", nil
 		}
 	}
-	return state, err
+	if answer.Err != nil {
+		return "", answer.Err
+	}
+	answer.Body.Expect("s")
+	state := answer.Body.String()
+	return state, answer.Body.Err()
 }
 
-func (m *manager) unitProperties(ctx context.Context, path dbus.ObjectPath, u *Unit) error {
-	var props map[string]dbus.Variant
-	if err := m.call(ctx, path, busProperties+"GetAll", busUnit).Store(&props); err != nil {
-		return err
+// value is how the value of a property is read.
+type value struct {
+	signature string
+	read      func(*dbus.Decoder)
+}
+
+func text(into *string) func(*dbus.Decoder)   { return func(d *dbus.Decoder) { *into = d.String() } }
+func list(into *[]string) func(*dbus.Decoder) { return func(d *dbus.Decoder) { *into = d.Strings() } }
+func truth(into *bool) func(*dbus.Decoder)    { return func(d *dbus.Decoder) { *into = d.Bool() } }
+
+// moment reads a time by the wall clock.
+func moment(into *time.Time) func(*dbus.Decoder) {
+	return func(d *dbus.Decoder) { *into = wallTime(d.Uint64()) }
+}
+
+// number reads an i, or a u that is a process.
+func number(into *int) func(*dbus.Decoder) {
+	return func(d *dbus.Decoder) { *into = int(d.Int32()) }
+}
+
+// store reads the answer to the question for one property.
+func store(answer dbus.Answer, name string, v value) error {
+	if answer.Err != nil {
+		return fmt.Errorf("cannot read %s: %w", name, answer.Err)
 	}
-	var enter, enterMono uint64
-	for name, into := range map[string]any{
-		"Id": &u.ID, "ActiveState": &u.ActiveState, "SubState": &u.SubState,
-		"FragmentPath": &u.FragmentPath, "SourcePath": &u.SourcePath, "DropInPaths": &u.DropInPaths,
-		"NeedDaemonReload": &u.NeedReload, "Triggers": &u.Triggers, "TriggeredBy": &u.TriggeredBy,
-		"ActiveEnterTimestamp": &enter, "ActiveEnterTimestampMonotonic": &enterMono,
-	} {
-		v, ok := props[name]
-		if !ok {
-			return fmt.Errorf("systemd does not tell %s", name)
-		}
-		if err := v.Store(into); err != nil {
-			return fmt.Errorf("cannot read %s: %w", name, err)
-		}
+	body := &answer.Body
+	body.Expect("v")
+	if is := body.Variant(); body.Err() == nil && is != v.signature {
+		return fmt.Errorf("cannot read %s: its type is %q", name, is)
 	}
-	u.ActiveEnter, u.ActiveEnterMonotonic = wallTime(enter), microseconds(enterMono)
+	v.read(body)
+	if err := body.Err(); err != nil {
+		return fmt.Errorf("cannot read %s: %w", name, err)
+	}
 	return nil
 }
 
-func (m *manager) serviceState(ctx context.Context, path dbus.ObjectPath) (*ServiceState, error) {
-	const iface = busName + ".Service"
-	var s ServiceState
-	var pid uint32
-	var code, status int32
-	var start, exit uint64
-	var commands []struct {
-		Path                                       string
-		Args                                       []string
-		IgnoreFailure                              bool
-		Start, StartMonotonic, Exit, ExitMonotonic uint64
-		PID                                        uint32
-		Code, Status                               int32
+// storeUnit reads the properties that all kinds of units have.
+func storeUnit(answer dbus.Answer, u *Unit) error {
+	if answer.Err != nil {
+		return answer.Err
 	}
-	err := m.properties(ctx, path, iface, map[string]any{
-		"Type": &s.Type, "MainPID": &pid, "Result": &s.Result,
-		"ExecMainCode": &code, "ExecMainStatus": &status,
-		"ExecMainStartTimestamp": &start, "ExecMainExitTimestamp": &exit,
-		"ExecStart": &commands,
-	})
-	if err != nil {
-		return nil, err
+	wanted := map[string]value{
+		"Id": {"s", text(&u.ID)}, "ActiveState": {"s", text(&u.ActiveState)}, "SubState": {"s", text(&u.SubState)},
+		"FragmentPath": {"s", text(&u.FragmentPath)}, "SourcePath": {"s", text(&u.SourcePath)},
+		"DropInPaths": {"as", list(&u.DropInPaths)}, "NeedDaemonReload": {"b", truth(&u.NeedReload)},
+		"Triggers": {"as", list(&u.Triggers)}, "TriggeredBy": {"as", list(&u.TriggeredBy)},
+		"ActiveEnterTimestamp":          {"t", moment(&u.ActiveEnter)},
+		"ActiveEnterTimestampMonotonic": {"t", func(d *dbus.Decoder) { u.ActiveEnterMonotonic = microseconds(d.Uint64()) }},
 	}
-	s.MainPID, s.ExecMainCode, s.ExecMainStatus = int(pid), int(code), int(status)
-	s.ExecMainStart, s.ExecMainExit = wallTime(start), wallTime(exit)
-	for _, c := range commands {
-		s.ExecStart = append(s.ExecStart, ExecCommand{Path: c.Path, Args: c.Args})
-	}
-	return &s, nil
-}
-
-func (m *manager) timerState(ctx context.Context, path dbus.ObjectPath) (*TimerState, error) {
-	const iface = busName + ".Timer"
-	var t TimerState
-	var last, next, nextMono uint64
-	var calendar []struct {
-		Base, Spec string
-		Next       uint64
-	}
-	var monotonic []struct {
-		Base         string
-		Offset, Next uint64
-	}
-	err := m.properties(ctx, path, iface, map[string]any{
-		"Unit": &t.Unit, "Result": &t.Result, "Persistent": &t.Persistent,
-		"LastTriggerUSec": &last, "NextElapseUSecRealtime": &next, "NextElapseUSecMonotonic": &nextMono,
-		"TimersCalendar": &calendar, "TimersMonotonic": &monotonic,
-	})
-	if err != nil {
-		return nil, err
-	}
-	t.LastTrigger, t.NextElapse = wallTime(last), wallTime(next)
-	if at := monotonicToWall(nextMono); !at.IsZero() && (t.NextElapse.IsZero() || at.Before(t.NextElapse)) {
-		t.NextElapse = at
-	}
-	for _, c := range calendar {
-		t.Calendar = append(t.Calendar, c.Spec)
-	}
-	for _, c := range monotonic {
-		if t.Monotonic == nil {
-			t.Monotonic = make(map[string]time.Duration)
+	answer.Body.Expect("a{sv}")
+	answer.Body.Dictionary(func(key, signature string) bool {
+		v, ok := wanted[key]
+		if !ok || v.signature != signature {
+			return false
 		}
-		base := strings.TrimSuffix(c.Base, "USec") + "Sec"
-		if old, repeated := t.Monotonic[base]; !repeated || microseconds(c.Offset) < old {
-			t.Monotonic[base] = microseconds(c.Offset)
-		}
+		v.read(&answer.Body)
+		delete(wanted, key)
+		return true
+	})
+	if err := answer.Body.Err(); err != nil {
+		return err
 	}
-	return &t, nil
+	for name := range wanted {
+		return fmt.Errorf("systemd does not tell %s", name)
+	}
+	return nil
 }
 
-func (m *manager) socketState(ctx context.Context, path dbus.ObjectPath) (*SocketState, error) {
-	var s SocketState
-	var listen []struct{ Type, Address string }
-	err := m.properties(ctx, path, busName+".Socket", map[string]any{"Accept": &s.Accept, "Listen": &listen})
-	if err != nil {
-		return nil, err
-	}
-	for _, l := range listen {
-		s.Listen = append(s.Listen, UnitListen(l))
-	}
-	return &s, nil
+// property is one property that only some kinds of units have. They are asked
+// for one by one: a service has 400, and to make systemd write them all takes 1 ms.
+type property struct {
+	iface, name string
+	value
 }
 
-// properties reads single properties, all at the same time: a service has
-// 400, and to make systemd write them all takes 1 ms.
-func (m *manager) properties(ctx context.Context, path dbus.ObjectPath, iface string, into map[string]any) error {
-	var wg sync.WaitGroup
-	errs := make(chan error, len(into))
-	for name, value := range into {
-		wg.Go(func() {
-			var v dbus.Variant
-			err := m.call(ctx, path, busProperties+"Get", iface, name).Store(&v)
-			if err == nil {
-				err = v.Store(value)
-			}
-			if err != nil {
-				errs <- fmt.Errorf("cannot read %s: %w", name, err)
-			}
+// typeProperties returns what is to be asked of a unit of this kind, and what
+// puts the answers together.
+func typeProperties(u *Unit) (properties []property, finish func()) {
+	add := func(iface, name, signature string, read func(*dbus.Decoder)) {
+		properties = append(properties, property{busName + "." + iface, name, value{signature, read}})
+	}
+	switch {
+	case u.LoadState != "loaded":
+	case strings.HasSuffix(u.Name, ".service"):
+		u.Service = &ServiceState{}
+		serviceProperties(u.Service, add)
+	case strings.HasSuffix(u.Name, ".timer"):
+		u.Timer = &TimerState{}
+		return properties, timerProperties(u.Timer, add)
+	case strings.HasSuffix(u.Name, ".socket"):
+		u.Socket = &SocketState{}
+		add("Socket", "Accept", "b", truth(&u.Socket.Accept))
+		add("Socket", "Listen", "a(ss)", func(d *dbus.Decoder) {
+			d.Array("(ss)", func() { u.Socket.Listen = append(u.Socket.Listen, UnitListen{d.String(), d.String()}) })
 		})
 	}
-	wg.Wait()
-	close(errs)
-	return <-errs
+	return properties, func() {}
 }
 
-func get[T any](ctx context.Context, m *manager, path dbus.ObjectPath, iface, name string) (T, error) {
-	var value T
-	err := m.properties(ctx, path, iface, map[string]any{name: &value})
-	return value, err
+func serviceProperties(s *ServiceState, add func(iface, name, signature string, read func(*dbus.Decoder))) {
+	add("Service", "Type", "s", text(&s.Type))
+	add("Service", "MainPID", "u", number(&s.MainPID))
+	add("Service", "Result", "s", text(&s.Result))
+	add("Service", "ExecMainCode", "i", number(&s.ExecMainCode))
+	add("Service", "ExecMainStatus", "i", number(&s.ExecMainStatus))
+	add("Service", "ExecMainStartTimestamp", "t", moment(&s.ExecMainStart))
+	add("Service", "ExecMainExitTimestamp", "t", moment(&s.ExecMainExit))
+	const command = "(sasbttttuii)"
+	add("Service", "ExecStart", "a"+command, func(d *dbus.Decoder) {
+		d.Array(command, func() {
+			s.ExecStart = append(s.ExecStart, ExecCommand{Path: d.String(), Args: d.Strings()})
+			d.Skip("bttttuii")
+		})
+	})
+}
+
+func timerProperties(t *TimerState, add func(iface, name, signature string, read func(*dbus.Decoder))) (finish func()) {
+	var monotonic uint64
+	add("Timer", "Unit", "s", text(&t.Unit))
+	add("Timer", "Result", "s", text(&t.Result))
+	add("Timer", "Persistent", "b", truth(&t.Persistent))
+	add("Timer", "LastTriggerUSec", "t", moment(&t.LastTrigger))
+	add("Timer", "NextElapseUSecRealtime", "t", moment(&t.NextElapse))
+	add("Timer", "NextElapseUSecMonotonic", "t", func(d *dbus.Decoder) { monotonic = d.Uint64() })
+	add("Timer", "TimersCalendar", "a(sst)", func(d *dbus.Decoder) {
+		d.Array("(sst)", func() {
+			d.Skip("s") // OnCalendar
+			t.Calendar = append(t.Calendar, d.String())
+			d.Skip("t")
+		})
+	})
+	add("Timer", "TimersMonotonic", "a(stt)", func(d *dbus.Decoder) {
+		d.Array("(stt)", func() {
+			if t.Monotonic == nil {
+				t.Monotonic = make(map[string]time.Duration)
+			}
+			base := strings.TrimSuffix(d.String(), "USec") + "Sec"
+			offset := microseconds(d.Uint64())
+			if old, repeated := t.Monotonic[base]; !repeated || offset < old {
+				t.Monotonic[base] = offset
+			}
+			d.Skip("t")
+		})
+	})
+	return func() {
+		if at := monotonicToWall(monotonic); !at.IsZero() && (t.NextElapse.IsZero() || at.Before(t.NextElapse)) {
+			t.NextElapse = at
+		}
+	}
 }
 
 // systemd writes times in microseconds: 0 for never, all ones for no limit.
