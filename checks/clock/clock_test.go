@@ -83,14 +83,24 @@ func TestStrayDaemons(t *testing.T) {
 		1: {PID: 1, Comm: "systemd", Exe: "/usr/lib/systemd/systemd"},
 		2: {PID: 2, Comm: "chronyd", Exe: "/usr/sbin/chronyd", Unit: "chrony.service"},
 		3: {PID: 3, Comm: "chronyd", Exe: "/usr/sbin/chronyd", Unit: "session-1.scope"},
-		4: {PID: 4, Comm: "chronyd", Exe: "/usr/sbin/chronyd", Argv: []string{"chronyd", "-x"}},
+		4: {PID: 4, Comm: "chronyd", Exe: "/usr/sbin/chronyd"}, // with -x
 		5: {PID: 5, Comm: "ntpd", Exe: "/opt/ntpd (deleted)"},
 		6: {PID: 6, Comm: "ntpd", Kernel: true},
 		7: {PID: 7, Comm: "chronyd", Container: "abc"}, // its program cannot be seen
 		8: {PID: 8, Comm: "ntpd", Exe: "/usr/bin/vim"}, // a name that it gave itself
 	}
+	argv := func(p host.Process) ([]string, error) {
+		if p.PID == 4 {
+			return []string{"chronyd", "-x"}, nil
+		}
+		return []string{"chronyd", "-n"}, nil
+	}
+	strays, err := strayDaemons(processes, daemons, argv)
+	if err != nil {
+		t.Fatal(err)
+	}
 	var got []int
-	for _, p := range strayDaemons(processes, daemons) {
+	for _, p := range strays {
 		got = append(got, p.PID)
 	}
 	if want := "[3 5 7]"; fmt.Sprint(got) != want {

@@ -38,14 +38,16 @@ func daemon(ctx context.Context, h *host.Host, p daemonParams) (checks.Verdict, 
 		if err != nil {
 			return checks.Verdict{}, fmt.Errorf("cannot tell whether a second time daemon runs: %w", err)
 		}
-		strays = strayDaemons(processes, daemons)
+		if strays, err = strayDaemons(processes, daemons, host.Process.Argv); err != nil {
+			return checks.Verdict{}, err
+		}
 	}
 	return judgeDaemon(daemons, strays, p, h.Running()), nil
 }
 
 // strayDaemons are processes of the host that keep the clock outside the
 // units of time daemons.
-func strayDaemons(processes map[int]host.Process, daemons []host.TimeDaemon) []host.Process {
+func strayDaemons(processes map[int]host.Process, daemons []host.TimeDaemon, argv func(host.Process) ([]string, error)) ([]host.Process, error) {
 	var strays []host.Process
 	for _, p := range processes {
 		name := p.Comm
@@ -56,13 +58,19 @@ func strayDaemons(processes map[int]host.Process, daemons []host.TimeDaemon) []h
 		if p.Kernel || inUnit || !slices.Contains([]string{"chronyd", "ntpd", "systemd-timesyncd"}, name) {
 			continue
 		}
-		if name == "chronyd" && slices.Contains(p.Argv, "-x") {
-			continue // serves time, and leaves the clock alone
+		if name == "chronyd" {
+			args, err := argv(p)
+			if err != nil {
+				return nil, err
+			}
+			if slices.Contains(args, "-x") {
+				continue // serves time, and leaves the clock alone
+			}
 		}
 		strays = append(strays, p)
 	}
 	slices.SortFunc(strays, func(a, b host.Process) int { return cmp.Compare(a.PID, b.PID) })
-	return strays
+	return strays, nil
 }
 
 // judgeDaemon wants one daemon that runs and is started at boot, and no other

@@ -1,7 +1,6 @@
 package host
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -150,7 +149,7 @@ func (h *Host) sourcesOf(ctx context.Context, d TimeDaemon) (TimeSources, error)
 	if d.Kind == Timesyncd {
 		return h.timesyncdSources(ctx, d)
 	}
-	args, err := h.arguments(d.MainPID)
+	args, err := arguments(d.MainPID)
 	if err != nil {
 		return TimeSources{}, err
 	}
@@ -232,19 +231,18 @@ func (h *Host) timesyncdSources(ctx context.Context, d TimeDaemon) (TimeSources,
 
 // arguments returns the command line of a running process without the
 // program's name, nil for pid 0.
-func (h *Host) arguments(pid int) ([]string, error) {
+func arguments(pid int) ([]string, error) {
 	if pid == 0 {
 		return nil, nil
 	}
-	data, err := h.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	argv, err := Process{PID: pid}.Argv()
+	if err == nil && len(argv) == 0 {
+		err = fmt.Errorf("process %d has just ended", pid)
+	}
 	if err != nil {
 		return nil, err
 	}
-	var args []string
-	for arg := range bytes.SplitSeq(bytes.TrimSuffix(data, []byte{0}), []byte{0}) {
-		args = append(args, string(arg))
-	}
-	return args[1:], nil
+	return argv[1:], nil
 }
 
 // firstFile returns the file that was given on a command line, else the first

@@ -27,12 +27,11 @@ type Process struct {
 	UID       uint32        // effective
 	Comm      string        // at most 15 bytes, chosen by the process
 	Exe       string        // the running program's path, in its own root when it runs in a container; " (deleted)" at the end when it is gone; empty for kernel threads, zombies and when Hidden
-	Argv      []string      // at most 4 KiB of it; empty for kernel threads and zombies
 	Start     time.Duration // since boot by CLOCK_BOOTTIME, to 10 ms
 	Unit      string        // systemd's unit by cgroup: "ssh.service", "session-3.scope"; empty when there is none
 	Container string        // id of the container by cgroup, 64 hex digits; empty on the host itself
 	Kernel    bool          // a kernel thread
-	Hidden    bool          // its program may not be seen: by others than root, and sometimes by root
+	Hidden    bool          // its program cannot be seen: not by others than root, sometimes not by root, and not where its path is longer than the kernel tells
 }
 
 // Processes returns all processes by pid, read from /proc (proc(5)): 20 to
@@ -128,7 +127,7 @@ func ended(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err
 const (
 	clockTick     = 10 * time.Millisecond // USER_HZ is 100 on all architectures Go knows
 	kernelThread  = 0x00200000            // PF_KTHREAD
-	maxArgv       = 4 << 10
+	maxArgv       = 64 << 10
 	maxCgroupFile = 16 << 10
 )
 
@@ -152,15 +151,11 @@ func readProcess(pid int) (Process, error) {
 	if p.UID, err = effectiveUID(status); err != nil {
 		return Process{}, fmt.Errorf("cannot read %s/status: %w", dir, err)
 	}
-	if p.Exe, err = readProcLink(dir + "/exe"); err != nil && !ended(err) && !denied(err) {
+	p.Exe, err = readProcLink(dir + "/exe")
+	p.Hidden = denied(err) || errors.Is(err, unix.ENAMETOOLONG)
+	if err != nil && !ended(err) && !p.Hidden {
 		return Process{}, err
 	}
-	p.Hidden = denied(err)
-	argv, err := readProc(dir+"/cmdline", maxArgv)
-	if err != nil && !denied(err) {
-		return Process{}, err
-	}
-	p.Argv = splitArgv(argv)
 	cgroups, err := readProc(dir+"/cgroup", maxCgroupFile)
 	if err != nil && !denied(err) {
 		return Process{}, err
@@ -244,6 +239,17 @@ func effectiveUID(status []byte) (uint32, error) {
 	}
 	uid, err := strconv.ParseUint(fields[1], 10, 32)
 	return uint32(uid), err
+}
+
+// Argv reads the command line of a process, at most 64 KiB of it; it is empty
+// for kernel threads, zombies and what has ended. It is read when it is asked
+// for: those of all processes could be many megabytes, at their users' will.
+func (p Process) Argv() ([]string, error) {
+	argv, err := readProc("/proc/"+strconv.Itoa(p.PID)+"/cmdline", maxArgv)
+	if err != nil && !ended(err) {
+		return nil, fmt.Errorf("cannot read the command line of process %d: %w", p.PID, err)
+	}
+	return splitArgv(argv), nil
 }
 
 func splitArgv(data []byte) []string {

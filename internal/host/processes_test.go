@@ -1,11 +1,15 @@
 package host
 
 import (
+	"errors"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
 func TestParseStat(t *testing.T) {
@@ -36,6 +40,39 @@ func TestParseStat(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// The program of a process lies where its user puts it: one with a path that
+// is longer than the kernel tells must not keep us from seeing the others.
+func TestProgramTooDeepToBeNamed(t *testing.T) {
+	t.Parallel()
+	top := t.TempDir()
+	must(t, exec.Command("/bin/cp", "/bin/sleep", top).Run())
+	dir, err := unix.Open(top, unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	must(t, err)
+	name := strings.Repeat("d", 200)
+	for range 25 {
+		must(t, unix.Mkdirat(dir, name, 0o700))
+		next, err := unix.Openat(dir, name, unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		must(t, err)
+		unix.Close(dir)
+		dir = next
+	}
+	defer unix.Close(dir)
+	must(t, unix.Renameat(unix.AT_FDCWD, top+"/sleep", dir, "sleep"))
+	fd, err := unix.Openat(dir, "sleep", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	must(t, err)
+	program := os.NewFile(uintptr(fd), "sleep")
+	defer program.Close()
+	cmd := exec.Command("/proc/self/fd/3", "60")
+	cmd.ExtraFiles = []*os.File{program}
+	must(t, cmd.Start())
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	processes, err := New(Options{}).Processes(t.Context())
+	must(t, err)
+	if p := processes[cmd.Process.Pid]; p.Comm == "" || p.Exe != "" || !p.Hidden {
+		t.Errorf("%+v", p)
 	}
 }
 

@@ -158,7 +158,14 @@ func (h *Host) sshDaemons(ctx context.Context, processes map[int]Process) (daemo
 	}
 	for _, pid := range sortedPIDs(processes) {
 		p := processes[pid]
-		if d, ok := listener(p, start); ok {
+		if !mayListen(p) {
+			continue
+		}
+		argv, err := p.Argv()
+		if err != nil {
+			return nil, nil, err
+		}
+		if d, ok := listener(p, argv, start); ok {
 			away, err := inContainer(pid)
 			if err != nil {
 				return nil, nil, err
@@ -211,21 +218,26 @@ func sortedPIDs(processes map[int]Process) []int {
 	return pids
 }
 
+// mayListen reports whether a process is an sshd of the host, whatever it does.
+func mayListen(p Process) bool {
+	return !p.Kernel && p.Container == "" && path.Base(strings.TrimSuffix(p.Exe, " (deleted)")) == "sshd"
+}
+
 // listener recognises sshd's listening process. It writes over its own
 // command line: "sshd: PROGRAM OPTIONS [listener] 0 of 10-100 startups".
-func listener(p Process, start *SSHD) (*SSHD, bool) {
+func listener(p Process, argv []string, start *SSHD) (*SSHD, bool) {
 	exe, replaced := strings.CutSuffix(p.Exe, " (deleted)")
-	if p.Kernel || p.Container != "" || path.Base(exe) != "sshd" || len(p.Argv) == 0 {
+	if !mayListen(p) || len(argv) == 0 {
 		return nil, false
 	}
 	d := &SSHD{Path: exe, PID: p.PID, Unit: p.Unit, Replaced: replaced, ArgsFrom: fmt.Sprintf("process %d", p.PID)}
-	title := strings.TrimRight(strings.Join(p.Argv, " "), " ")
+	title := strings.TrimRight(strings.Join(argv, " "), " ")
 	rest, titled := strings.CutPrefix(title, "sshd: ")
 	if !titled {
-		if !path.IsAbs(p.Argv[0]) { // the daemon insists on its full path
+		if !path.IsAbs(argv[0]) { // the daemon insists on its full path
 			return nil, false
 		}
-		d.Args = p.Argv[1:]
+		d.Args = argv[1:]
 		return d, !slices.ContainsFunc(d.Args, func(a string) bool { return a == "-i" || a == "-R" || a == "-t" || a == "-T" })
 	}
 	words, _, isListener := strings.Cut(rest, " [listener]")
@@ -244,9 +256,9 @@ func listener(p Process, start *SSHD) (*SSHD, bool) {
 	return d, true
 }
 
-// longTitle is from where on the end of a command line may be missing, see
-// Process.Argv.
-const longTitle = 4000
+// longTitle is from where on the end of a title may be missing: sshd cuts it
+// at 1023 bytes.
+const longTitle = 1000
 
 // splitTitle finds the options in a process title, where the borders between
 // arguments are lost: the argument of -o may hold blanks, up to the next

@@ -21,26 +21,27 @@ func TestListener(t *testing.T) {
 	unit := &SSHD{Path: "/usr/sbin/sshd", Args: []string{"-D", "-o", "Banner /my banner", "-4"}}
 	for name, c := range map[string]struct {
 		p          Process
+		argv       []string
 		want       []string
 		is         bool
 		unresolved bool
 	}{
-		"as Debian starts it":     {Process{Exe: "/usr/sbin/sshd", Argv: []string{"sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups"}}, []string{"-D"}, true, false},
-		"the title is the unit's": {Process{Exe: "/usr/sbin/sshd", Argv: []string{"sshd: /usr/sbin/sshd -D -o Banner /my banner -4 [listener] 0 of 10-100 startups"}}, unit.Args, true, false},
-		"options with blanks": {Process{Exe: "/usr/sbin/sshd", Argv: []string{"sshd: /usr/sbin/sshd -o PermitRootLogin no -oAllowUsers a b -f /x [listener] 0 of 10-100 startups"}},
+		"as Debian starts it":     {Process{Exe: "/usr/sbin/sshd"}, []string{"sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups"}, []string{"-D"}, true, false},
+		"the title is the unit's": {Process{Exe: "/usr/sbin/sshd"}, []string{"sshd: /usr/sbin/sshd -D -o Banner /my banner -4 [listener] 0 of 10-100 startups"}, unit.Args, true, false},
+		"options with blanks": {Process{Exe: "/usr/sbin/sshd"}, []string{"sshd: /usr/sbin/sshd -o PermitRootLogin no -oAllowUsers a b -f /x [listener] 0 of 10-100 startups"},
 			[]string{"-o", "PermitRootLogin no", "-oAllowUsers a b", "-f", "/x"}, true, false},
-		"an option lost its argument": {Process{Exe: "/usr/sbin/sshd", Argv: []string{"sshd: /usr/sbin/sshd -o [listener] 0"}}, nil, true, true},
-		"replaced since":              {Process{Exe: "/usr/sbin/sshd (deleted)", Argv: []string{"sshd: /usr/sbin/sshd [listener] 0 of 10-100 startups"}}, nil, true, false},
-		"without a title yet":         {Process{Exe: "/usr/sbin/sshd", Argv: []string{"/usr/sbin/sshd", "-D", "-p", "2222"}}, []string{"-D", "-p", "2222"}, true, false},
-		"a session":                   {Process{Exe: "/usr/sbin/sshd", Argv: []string{"sshd: op [priv]"}}, nil, false, false},
-		"a session by inetd":          {Process{Exe: "/usr/sbin/sshd", Argv: []string{"/usr/sbin/sshd", "-i"}}, nil, false, false},
-		"a test run":                  {Process{Exe: "/usr/sbin/sshd", Argv: []string{"/usr/sbin/sshd", "-T"}}, nil, false, false},
-		"too long to be seen whole":   {Process{Exe: "/usr/sbin/sshd", Argv: []string{"sshd: /usr/sbin/sshd " + strings.Repeat("-o X=y ", 600)}}, nil, true, true},
-		"in a container":              {Process{Exe: "/usr/sbin/sshd", Container: "abc", Argv: []string{"sshd: /usr/sbin/sshd -D [listener] 0"}}, nil, false, false},
-		"another program":             {Process{Exe: "/usr/bin/evil", Argv: []string{"sshd: /usr/sbin/sshd -D [listener] 0"}}, nil, false, false},
-		"a kernel thread":             {Process{Kernel: true}, nil, false, false},
+		"an option lost its argument": {Process{Exe: "/usr/sbin/sshd"}, []string{"sshd: /usr/sbin/sshd -o [listener] 0"}, nil, true, true},
+		"replaced since":              {Process{Exe: "/usr/sbin/sshd (deleted)"}, []string{"sshd: /usr/sbin/sshd [listener] 0 of 10-100 startups"}, nil, true, false},
+		"without a title yet":         {Process{Exe: "/usr/sbin/sshd"}, []string{"/usr/sbin/sshd", "-D", "-p", "2222"}, []string{"-D", "-p", "2222"}, true, false},
+		"a session":                   {Process{Exe: "/usr/sbin/sshd"}, []string{"sshd: op [priv]"}, nil, false, false},
+		"a session by inetd":          {Process{Exe: "/usr/sbin/sshd"}, []string{"/usr/sbin/sshd", "-i"}, nil, false, false},
+		"a test run":                  {Process{Exe: "/usr/sbin/sshd"}, []string{"/usr/sbin/sshd", "-T"}, nil, false, false},
+		"too long to be seen whole":   {Process{Exe: "/usr/sbin/sshd"}, []string{"sshd: /usr/sbin/sshd " + strings.Repeat("-o X=y ", 150)}, nil, true, true},
+		"in a container":              {Process{Exe: "/usr/sbin/sshd", Container: "abc"}, []string{"sshd: /usr/sbin/sshd -D [listener] 0"}, nil, false, false},
+		"another program":             {Process{Exe: "/usr/bin/evil"}, []string{"sshd: /usr/sbin/sshd -D [listener] 0"}, nil, false, false},
+		"a kernel thread":             {Process{Kernel: true}, nil, nil, false, false},
 	} {
-		d, is := listener(c.p, unit)
+		d, is := listener(c.p, c.argv, unit)
 		if is != c.is {
 			t.Errorf("%s: a listener: %v", name, is)
 			continue
@@ -59,10 +60,12 @@ func TestListener(t *testing.T) {
 func TestPretendedSSHD(t *testing.T) {
 	t.Parallel()
 	h := New(Options{Root: sshTree(t, map[string]string{"usr/sbin/sshd": ""}).Root()})
-	pid := os.Getpid() // a process that is surely there, for its namespaces
-	title := []string{"sshd: /home/u/sshd -f /etc/shadow [listener] 0 of 10-100 startups"}
+	cmd := exec.Cmd{Path: "/bin/sleep", Args: []string{"sshd: /home/u/sshd -f /etc/shadow [listener] 0 of 10-100 startups", "60"}}
+	must(t, cmd.Start())
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	pid := cmd.Process.Pid
 	for uid, want := range map[uint32]string{0: "/home/u/sshd", 1000: fmt.Sprintf("process %d of uid 1000 (/home/u/sshd)", pid)} {
-		daemons, theirs, err := h.sshDaemons(t.Context(), map[int]Process{pid: {PID: pid, UID: uid, Exe: "/home/u/sshd", Argv: title}})
+		daemons, theirs, err := h.sshDaemons(t.Context(), map[int]Process{pid: {PID: pid, UID: uid, Exe: "/home/u/sshd"}})
 		must(t, err)
 		got := daemons[0].Path
 		if len(theirs) == 1 && theirs[0].Running && !slices.ContainsFunc(daemons, func(d *SSHD) bool { return d.Path != sshdProgram }) {
