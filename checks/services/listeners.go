@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path"
 	"slices"
 	"strconv"
@@ -92,6 +93,7 @@ type listening struct {
 	connectors []host.Connector
 	containers []host.Container
 	docker     error // why docker's containers are not known
+	self       int   // our own process
 }
 
 func probeListeners(ctx context.Context, h *host.Host, p listenerParams) (checks.Verdict, error) {
@@ -99,7 +101,7 @@ func probeListeners(ctx context.Context, h *host.Host, p listenerParams) (checks
 	if err != nil {
 		return checks.Verdict{}, err
 	}
-	var seen listening
+	seen := listening{self: os.Getpid()}
 	if seen.sockets, err = h.Sockets(ctx); err != nil {
 		return checks.Verdict{}, err
 	}
@@ -189,10 +191,14 @@ func (seen listening) judge(s host.Socket, p listenerParams) (opinion, string) {
 	if s.Loopback() && !p.Loopback {
 		return belongs, "reached from the host itself only"
 	}
+	if len(s.PIDs) == 1 && s.PIDs[0] == seen.self {
+		return belongs, "hostguard asks something itself"
+	}
 	if s.Container != "" {
 		return seen.judgeContainer(func(c host.Container) bool { return c.ID == s.Container }, "container "+s.Container[:12])
 	}
 	switch program := path.Base(strings.TrimSuffix(s.Exe, " (deleted)")); {
+	case !s.Genuine:
 	case program == "docker-proxy" && s.PID != 0:
 		return seen.judgeContainer(func(c host.Container) bool { return publishes(c, s) }, "a port docker publishes")
 	case program == "dockerd" && slices.ContainsFunc(seen.containers, func(c host.Container) bool { return publishes(c, s) }):
@@ -286,9 +292,10 @@ func joinPort(p host.ContainerPort) string {
 }
 
 // covers reports whether the entry names this listener. A program that was
-// replaced on disk since it started still counts as that program.
+// replaced on disk since it started still counts as that program; one that only
+// shows its path does not.
 func (l listener) covers(s host.Socket, systemd bool) bool {
-	if s.PID == 0 || len(l.Ports) > 0 && !covered(l.Ports, s.Proto, s.Local.Port()) {
+	if s.PID == 0 || !s.Genuine || len(l.Ports) > 0 && !covered(l.Ports, s.Proto, s.Local.Port()) {
 		return false
 	}
 	if systemd && len(l.Units) > 0 && !allows(l.Units, s.Unit) {
@@ -315,6 +322,9 @@ func describe(k *knownServers, s host.Socket) string {
 			holder += ", " + s.Unit
 		}
 		holder += ")"
+	}
+	if !s.Genuine && s.PID != 0 && s.Container == "" {
+		holder += ", which is not the host's program of that path"
 	}
 	if kind := k.program(s.Exe); s.Container == "" && kind != "" {
 		holder += ", a " + k.kinds[kind].Title

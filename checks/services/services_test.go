@@ -215,7 +215,7 @@ func TestJudgeListeners(t *testing.T) {
 	paramsOf(t, "SVC-011", &embedded)
 	id := strings.Repeat("a", 64)
 	at := func(proto, addr, exe, unit string) host.Socket {
-		return host.Socket{Proto: proto, Local: netip.MustParseAddrPort(addr), PID: 7, PIDs: []int{7}, Exe: exe, Unit: unit}
+		return host.Socket{Proto: proto, Local: netip.MustParseAddrPort(addr), PID: 7, PIDs: []int{7}, Exe: exe, Genuine: true, Unit: unit}
 	}
 	with := func(s host.Socket, change func(*host.Socket)) host.Socket { change(&s); return s }
 	ours := host.Container{ID: id, Name: "ecc-provider", State: "running", Labels: map[string]string{"com.docker.compose.project.working_dir": "/opt/tc"},
@@ -274,6 +274,10 @@ func TestJudgeListeners(t *testing.T) {
 		"dockerd holds the port":  {seen: docker, sockets: []host.Socket{at("tcp", "0.0.0.0:8090", "/usr/sbin/dockerd", "docker.service")}, want: checks.Pass},
 		"host network, ours":      {seen: docker, sockets: []host.Socket{with(at("tcp", "0.0.0.0:9", "/usr/sbin/nginx", ""), func(s *host.Socket) { s.Container = id })}, want: checks.Pass},
 		"host network, other's":   {seen: withOther, ports: []portRange{{8080, 8080, "tcp"}}, sockets: []host.Socket{with(at("tcp", "0.0.0.0:9", "/usr/sbin/sshd", ""), func(s *host.Socket) { s.Container = other.ID })}, want: checks.Fail, sources: "tcp 0.0.0.0:9"},
+		"sshd's path, not sshd":   {sockets: []host.Socket{with(sshd, func(s *host.Socket) { s.Genuine = false })}, want: checks.Fail, sources: "tcp 0.0.0.0:22"},
+		"docker-proxy by name":    {seen: docker, sockets: []host.Socket{with(proxy, func(s *host.Socket) { s.Genuine = false })}, want: checks.Fail, sources: "tcp 0.0.0.0:8090"},
+		"hostguard's own":         {seen: listening{systemd: true, self: 7}, sockets: []host.Socket{at("udp", "0.0.0.0:40000", "/opt/hostguard", "run-u1.service")}, want: checks.Pass},
+		"shared with another":     {seen: listening{systemd: true, self: 7}, sockets: []host.Socket{with(at("udp", "0.0.0.0:40000", "/opt/hostguard", ""), func(s *host.Socket) { s.PIDs = []int{7, 8} })}, want: checks.Fail, sources: "udp 0.0.0.0:40000"},
 		"a copy of sshd":          {seen: docker, sockets: []host.Socket{at("tcp", "0.0.0.0:22", "/tmp/usr/sbin/sshd", "ssh.service")}, want: checks.Fail, sources: "tcp 0.0.0.0:22"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -16,6 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// maxSockets bounds what is looked at. Any user can open hundreds of thousands.
+const maxSockets = 20_000
+
 type socketFacts struct {
 	sockets fact[[]Socket]
 }
@@ -33,10 +36,12 @@ type Socket struct {
 	Unheld bool   // no process has it open: the kernel's own (NFS, WireGuard, VXLAN …), or kept alive by io_uring
 	Hidden string // why its holder cannot be seen; empty when it can, or when there surely is none
 
-	// Of the process that serves it, the first holder other than systemd.
-	// Systemd holds a socket alone until somebody connects.
+	// Of the process that serves it: the first holder outside of containers and
+	// other than systemd, else the first in a container. Systemd holds a socket
+	// alone until somebody connects.
 	PID       int
 	Exe       string // its program, else its name
+	Genuine   bool   // Exe is the program that the host has under that path, or had and root has replaced; only then it says what serves
 	Unit      string // its unit; of a socket that systemd holds alone, the socket unit
 	Container string // the container it runs in
 }
@@ -88,6 +93,9 @@ func (h *Host) readSockets(ctx context.Context) ([]Socket, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(sockets) > maxSockets {
+		return nil, fmt.Errorf("cannot look at the sockets: there are %d, and %d are the most", len(sockets), maxSockets)
+	}
 	holders, unseen, err := socketHolders(ctx, processes, sockets)
 	if err != nil {
 		return nil, err
@@ -101,13 +109,10 @@ func (h *Host) readSockets(ctx context.Context) ([]Socket, error) {
 			s.Hidden = unseen.Error()
 		}
 		s.Unheld = len(s.PIDs) == 0 && unseen == nil
-		for _, pid := range s.PIDs {
-			if s.PID = pid; pid != 1 || !systemdRuns {
-				break
-			}
-		}
+		s.PID = server(s.PIDs, processes, systemdRuns)
 		p := processes[s.PID]
 		s.Exe, s.Unit, s.Container = cmp.Or(p.Exe, p.Comm), p.Unit, p.Container
+		s.Genuine = p.Container == "" && genuine(p)
 		heldBySystemd = heldBySystemd || s.PID == 1 && systemdRuns
 	}
 	if heldBySystemd {
@@ -120,6 +125,41 @@ func (h *Host) readSockets(ctx context.Context) ([]Socket, error) {
 			a.Local.Addr().Compare(b.Local.Addr()), cmp.Compare(a.Inode, b.Inode))
 	})
 	return sockets, nil
+}
+
+// server chooses the process that is taken to serve a socket, 0 when none
+// holds it. Whoever is on the host comes first: a socket can be shared with a
+// container's process, and is the host's all the same.
+func server(holders []int, processes map[int]Process, systemdRuns bool) int {
+	best, rank := 0, 3
+	for _, pid := range holders {
+		r := 0
+		switch {
+		case pid == 1 && systemdRuns:
+			r = 2
+		case processes[pid].Container != "":
+			r = 1
+		}
+		if r < rank {
+			best, rank = pid, r
+		}
+	}
+	return best
+}
+
+// genuine reports whether a process runs the file that the host has under the
+// path it shows. In a mount namespace of one's own, which any user can make, a
+// program can lie under any path. Of a program that was replaced only its owner
+// is left to go by.
+func genuine(p Process) bool {
+	var runs, lies unix.Stat_t
+	if p.Exe == "" || unix.Stat(fmt.Sprintf("/proc/%d/exe", p.PID), &runs) != nil {
+		return false
+	}
+	if strings.HasSuffix(p.Exe, " (deleted)") {
+		return runs.Nlink == 0 && runs.Uid == 0
+	}
+	return unix.Stat(p.Exe, &lies) == nil && runs.Dev == lies.Dev && runs.Ino == lies.Ino
 }
 
 // nameSocketUnits replaces the unit of sockets that systemd holds alone by the

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -78,13 +79,62 @@ func TestSocketsOfThisTest(t *testing.T) {
 		if s.Families() != o.families || s.Loopback() != o.loopback {
 			t.Errorf("%s: reached over %s, loopback %v; want %s, %v", want, s.Families(), s.Loopback(), o.families, o.loopback)
 		}
-		if s.PID != os.Getpid() || s.Exe != self || s.Unheld || s.Hidden != "" {
+		if s.PID != os.Getpid() || s.Exe != self || !s.Genuine || s.Unheld || s.Hidden != "" {
 			t.Errorf("%s: held by %d %s (unheld %v, hidden %q), want %d %s", want, s.PID, s.Exe, s.Unheld, s.Hidden, os.Getpid(), self)
 		}
 	}
 	local := peer.LocalAddr().(*net.UDPAddr).AddrPort()
 	if slices.ContainsFunc(sockets, func(s Socket) bool { return s.Proto == "udp" && s.Local == local }) {
 		t.Errorf("the socket %v, which speaks with one peer only, counts as listening", local)
+	}
+}
+
+// A program under sshd's path, in a mount namespace of its own, is not sshd.
+func TestGenuineProgram(t *testing.T) {
+	lab.Need(t, lab.SSHD, lab.Root)
+	t.Parallel()
+	for name, c := range map[string]struct {
+		args []string
+		exe  string
+		want bool
+	}{
+		"a program of the host": {[]string{"/bin/sleep", "60"}, "", true},
+		"laid over sshd's path": {[]string{"/usr/bin/unshare", "--mount", "--propagation", "private", "/bin/sh", "-c", "mount --bind /bin/sleep /usr/sbin/sshd && exec /usr/sbin/sshd 60"}, sshdProgram, false},
+		"called deleted":        {[]string{"/usr/bin/unshare", "--mount", "--propagation", "private", "/bin/sh", "-c", "mount -t tmpfs none /media && cp /bin/sleep '/media/sshd (deleted)' && exec '/media/sshd (deleted)' 60"}, "/media/sshd (deleted)", false},
+		"deleted":               {[]string{"/bin/sh", "-c", `cp /bin/sleep "$0" && exec "$0" 60`, t.TempDir() + "/sleep"}, "deleted", true},
+	} {
+		cmd := exec.Command(c.args[0], c.args[1:]...)
+		must(t, cmd.Start())
+		t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+		var p Process
+		waitFor(t, func() bool {
+			p, _ = readProcess(cmd.Process.Pid)
+			if c.exe == "deleted" {
+				os.Remove(p.Exe)
+				return strings.HasSuffix(p.Exe, "/sleep (deleted)")
+			}
+			return c.exe == "" || p.Exe == c.exe
+		})
+		if got := genuine(p); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+func TestSocketServer(t *testing.T) {
+	t.Parallel()
+	processes := map[int]Process{1: {}, 5: {Container: "c"}, 7: {}, 9: {}}
+	for _, c := range []struct {
+		holders []int
+		systemd bool
+		want    int
+	}{
+		{nil, true, 0}, {[]int{1}, true, 1}, {[]int{1, 7, 9}, true, 7}, {[]int{1, 7}, false, 1},
+		{[]int{5}, true, 5}, {[]int{1, 5}, true, 5}, {[]int{5, 9}, true, 9},
+	} {
+		if got := server(c.holders, processes, c.systemd); got != c.want {
+			t.Errorf("%v: %d, want %d", c.holders, got, c.want)
+		}
 	}
 }
 
