@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -93,6 +94,7 @@ func TestSocketsOfThisTest(t *testing.T) {
 func TestGenuineProgram(t *testing.T) {
 	lab.Need(t, lab.SSHD, lab.Root)
 	t.Parallel()
+	removed := filepath.Join(t.TempDir(), "sleep")
 	for name, c := range map[string]struct {
 		args []string
 		exe  string
@@ -101,7 +103,7 @@ func TestGenuineProgram(t *testing.T) {
 		"a program of the host": {[]string{"/bin/sleep", "60"}, "", true},
 		"laid over sshd's path": {[]string{"/usr/bin/unshare", "--mount", "--propagation", "private", "/bin/sh", "-c", "mount --bind /bin/sleep /usr/sbin/sshd && exec /usr/sbin/sshd 60"}, sshdProgram, false},
 		"called deleted":        {[]string{"/usr/bin/unshare", "--mount", "--propagation", "private", "/bin/sh", "-c", "mount -t tmpfs none /media && cp /bin/sleep '/media/sshd (deleted)' && exec '/media/sshd (deleted)' 60"}, "/media/sshd (deleted)", false},
-		"deleted":               {[]string{"/bin/sh", "-c", `cp /bin/sleep "$0" && exec "$0" 60`, t.TempDir() + "/sleep"}, "deleted", true},
+		"deleted":               {[]string{"/bin/bash", "-c", `cp /bin/sleep "$0" && exec -a sleep "$0" 60`, removed}, removed, true},
 	} {
 		cmd := exec.Command(c.args[0], c.args[1:]...)
 		must(t, cmd.Start())
@@ -109,12 +111,12 @@ func TestGenuineProgram(t *testing.T) {
 		var p Process
 		waitFor(t, func() bool {
 			p, _ = readProcess(cmd.Process.Pid)
-			if c.exe == "deleted" {
-				os.Remove(p.Exe)
-				return strings.HasSuffix(p.Exe, "/sleep (deleted)")
-			}
 			return c.exe == "" || p.Exe == c.exe
 		})
+		if p.Exe == removed {
+			must(t, os.Remove(removed))
+			p, _ = readProcess(cmd.Process.Pid)
+		}
 		if got := genuine(p); got != c.want {
 			t.Errorf("%s: %v", name, got)
 		}
