@@ -3,6 +3,7 @@ package services
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -25,6 +26,24 @@ type unit struct {
 func (u unit) up() bool {
 	return u.live.ActiveState != "" && u.live.ActiveState != "inactive" && u.live.ActiveState != "failed"
 }
+
+// sight is what all checks of this family look at. What could not be seen of
+// the running system is said by blind: the units are then those that start at
+// boot.
+type sight struct {
+	units     []unit         // all that are up or start at boot, by name
+	processes []host.Process // outside the kernel and outside containers, by pid; none of a file tree
+	blind     error
+}
+
+var look = host.Derive(func(ctx context.Context, h *host.Host) (*sight, error) {
+	var s sight
+	var err error
+	if s.units, s.blind, err = seenUnits(ctx, h); err == nil && h.Running() {
+		s.processes, err = hostProcesses(ctx, h)
+	}
+	return &s, err
+})
 
 // seenUnits returns all units that are up or start at boot, by name. What
 // could not be seen of the running system is said by blind: the units are then
@@ -49,16 +68,16 @@ func seenUnits(ctx context.Context, h *host.Host) (units []unit, blind, err erro
 		u.name, u.boot = name, by
 		all[name] = u
 	}
-	for name, u := range all {
+	for _, name := range slices.Sorted(maps.Keys(all)) {
 		if !slices.Contains(watched, path.Ext(name)) {
 			continue
 		}
+		u := all[name]
 		if u.file, err = files.Locate(name); err != nil {
 			return nil, nil, fmt.Errorf("cannot find the unit file of %s: %w", name, err)
 		}
 		units = append(units, u)
 	}
-	slices.SortFunc(units, func(a, b unit) int { return strings.Compare(a.name, b.name) })
 	return units, blind, nil
 }
 

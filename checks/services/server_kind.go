@@ -45,17 +45,11 @@ func probeServers(ctx context.Context, h *host.Host, p serverParams) (checks.Ver
 	if err != nil {
 		return checks.Verdict{}, err
 	}
-	units, blind, err := seenUnits(ctx, h)
+	s, err := look.Of(ctx, h)
 	if err != nil {
 		return checks.Verdict{}, err
 	}
-	var processes []host.Process
-	if h.Running() {
-		if processes, err = hostProcesses(ctx, h); err != nil {
-			return checks.Verdict{}, err
-		}
-	}
-	return judgeServers(k, units, processes, p, blind)
+	return judgeServers(k, s.units, s.processes, p, s.blind)
 }
 
 // judgeServers fails when something of the kind is there, whatever could not

@@ -55,17 +55,11 @@ func probeStrayUnits(ctx context.Context, h *host.Host, p strayParams) (checks.V
 	if err != nil {
 		return checks.Verdict{}, err
 	}
-	units, blind, err := seenUnits(ctx, h)
+	s, err := look.Of(ctx, h)
 	if err != nil {
 		return checks.Verdict{}, err
 	}
-	var processes []host.Process
-	if h.Running() {
-		if processes, err = hostProcesses(ctx, h); err != nil {
-			return checks.Verdict{}, err
-		}
-	}
-	return judgeStrayUnits(k, units, processes, p, blind)
+	return judgeStrayUnits(k, s.units, s.processes, p, s.blind)
 }
 
 func judgeStrayUnits(k *knownServers, units []unit, processes []host.Process, p strayParams, blind error) (checks.Verdict, error) {

@@ -60,3 +60,25 @@ func TestAPanicIsTheFactsError(t *testing.T) {
 		}
 	}
 }
+
+func TestADerivedFactIsGatheredOncePerHost(t *testing.T) {
+	t.Parallel()
+	var gathered atomic.Int32
+	root := Derive(func(_ context.Context, h *Host) (string, error) {
+		gathered.Add(1)
+		return h.Root(), nil
+	})
+	one, other := New(Options{Root: "/one"}), New(Options{Root: "/other"})
+	var wg sync.WaitGroup
+	for _, h := range []*Host{one, other, one, other} {
+		wg.Go(func() {
+			if got, err := root.Of(t.Context(), h); got != h.Root() || err != nil {
+				t.Errorf("got %q, %v", got, err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := gathered.Load(); n != 2 {
+		t.Errorf("gathered %d times for two hosts", n)
+	}
+}

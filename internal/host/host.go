@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 )
 
 // Options say which host to look at, and what its operator says about it.
@@ -24,7 +25,8 @@ type Options struct {
 // Host is one machine, or the tree of one. Make it with New; it is safe for
 // concurrent use.
 type Host struct {
-	opts Options
+	opts    Options
+	derived sync.Map // *Derived → *fact
 	facts
 }
 
