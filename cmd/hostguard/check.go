@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -68,7 +69,14 @@ are wrong, and nothing was run; 3 a required rule could not be determined.`,
 	return cmd
 }
 
+// collectAfter is the growth of the heap, in percent, between collections; the
+// first comes at a heap of 4 MiB times that. So the audit of a usual host ends
+// before it, which saves a tenth of its CPU time, and that of a large one
+// collects as ever.
+const collectAfter = 250
+
 func check(cmd *cobra.Command, o checkOptions) error {
+	debug.SetGCPercent(collectAfter)
 	h, a, err := prepare(&o)
 	if err != nil {
 		return err
