@@ -108,6 +108,8 @@ var embeddedRules = []Rule{
 		}},
 		{File: "rules/audit/coverage.yaml", Line: 15, Column: 5, Kind: 2, Text: "perms"},
 		{File: "rules/audit/coverage.yaml", Line: 15, Column: 12, Kind: 2, Text: "wa"},
+		{File: "rules/audit/coverage.yaml", Line: 16, Column: 5, Kind: 2, Text: "key"},
+		{File: "rules/audit/coverage.yaml", Line: 16, Column: 10, Kind: 2, Text: "docker"},
 	}}, Remediation: Remediation{Hint: "For each program named here add a line such as \"-w /usr/bin/dockerd -p wa -k docker\" to /etc/audit/rules.d/50-docker.rules, then augenrules --load. Name the file, not a link to it: a watch on a link sees only the link."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 3, Column: 3}},
 	{ID: "AUD-011", Title: "The use of Docker's and containerd's sockets is recorded", Rationale: "A program that talks to docker.sock needs no docker command and is root on the host. A watch (-w) on a socket records nothing when it is used.", Source: []string{
 		"TC-07",
@@ -117,14 +119,16 @@ var embeddedRules = []Rule{
 		"docker",
 	}, References: []Reference{
 		{Framework: "man", ID: "auditctl(8)"},
-	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 34, Column: 5, Kind: 7, Items: []strictyaml.Node{
-		{File: "rules/audit/coverage.yaml", Line: 34, Column: 5, Kind: 2, Text: "discover"},
-		{File: "rules/audit/coverage.yaml", Line: 34, Column: 15, Kind: 6, Items: []strictyaml.Node{
-			{File: "rules/audit/coverage.yaml", Line: 34, Column: 16, Kind: 2, Text: "docker-sockets"},
+	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 35, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/audit/coverage.yaml", Line: 35, Column: 5, Kind: 2, Text: "discover"},
+		{File: "rules/audit/coverage.yaml", Line: 35, Column: 15, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/audit/coverage.yaml", Line: 35, Column: 16, Kind: 2, Text: "docker-sockets"},
 		}},
-		{File: "rules/audit/coverage.yaml", Line: 35, Column: 5, Kind: 2, Text: "use"},
-		{File: "rules/audit/coverage.yaml", Line: 35, Column: 10, Kind: 3, Text: "true"},
-	}}, Remediation: Remediation{Hint: "For each socket two lines in /etc/audit/rules.d/50-docker.rules: \"-a always,exit -F arch=b64 -S connect -F path=/run/docker.sock -k docker\" and the same with arch=b32; then augenrules --load. /run/containerd does not exist when the rules are loaded at boot, which would end the load: first make it with a line \"d /run/containerd 0711 root root -\" in /etc/tmpfiles.d/containerd.conf."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 22, Column: 3}},
+		{File: "rules/audit/coverage.yaml", Line: 36, Column: 5, Kind: 2, Text: "use"},
+		{File: "rules/audit/coverage.yaml", Line: 36, Column: 10, Kind: 3, Text: "true"},
+		{File: "rules/audit/coverage.yaml", Line: 37, Column: 5, Kind: 2, Text: "key"},
+		{File: "rules/audit/coverage.yaml", Line: 37, Column: 10, Kind: 2, Text: "docker"},
+	}}, Remediation: Remediation{Hint: "For each socket two lines in /etc/audit/rules.d/50-docker.rules: \"-a always,exit -F arch=b64 -S connect -F path=/run/docker.sock -k docker\" and the same with arch=b32; then augenrules --load. /run/containerd does not exist when the rules are loaded at boot, which would end the load: first make it with a line \"d /run/containerd 0711 root root -\" in /etc/tmpfiles.d/containerd.conf."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 23, Column: 3}},
 	{ID: "AUD-012", Title: "Changes of Docker's configuration are recorded", Rationale: "daemon.json and containerd's configuration decide what containers may do: one line opens the engine to the network.", Source: []string{
 		"TC-07",
 		"TC-08",
@@ -133,12 +137,14 @@ var embeddedRules = []Rule{
 		"docker",
 	}, References: []Reference{
 		{Framework: "CIS Docker 1.7.0", ID: "1.1.6"},
-	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 54, Column: 5, Kind: 7, Items: []strictyaml.Node{
-		{File: "rules/audit/coverage.yaml", Line: 54, Column: 5, Kind: 2, Text: "discover"},
-		{File: "rules/audit/coverage.yaml", Line: 54, Column: 15, Kind: 6, Items: []strictyaml.Node{
-			{File: "rules/audit/coverage.yaml", Line: 54, Column: 16, Kind: 2, Text: "docker-configuration"},
+	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 56, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/audit/coverage.yaml", Line: 56, Column: 5, Kind: 2, Text: "discover"},
+		{File: "rules/audit/coverage.yaml", Line: 56, Column: 15, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/audit/coverage.yaml", Line: 56, Column: 16, Kind: 2, Text: "docker-configuration"},
 		}},
-	}}, Remediation: Remediation{Hint: "In /etc/audit/rules.d/50-docker.rules: \"-w /etc/docker -p wa -k docker\", \"-w /etc/containerd -p wa -k docker\", \"-w /etc/default/docker -p wa -k docker\", as far as they exist; then augenrules --load. A rule on a folder that does not exist ends the load."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 43, Column: 3}},
+		{File: "rules/audit/coverage.yaml", Line: 57, Column: 5, Kind: 2, Text: "key"},
+		{File: "rules/audit/coverage.yaml", Line: 57, Column: 10, Kind: 2, Text: "docker"},
+	}}, Remediation: Remediation{Hint: "In /etc/audit/rules.d/50-docker.rules: \"-w /etc/docker -p wa -k docker\", \"-w /etc/containerd -p wa -k docker\", \"-w /etc/default/docker -p wa -k docker\", as far as they exist; then augenrules --load. A rule on a folder that does not exist ends the load."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 45, Column: 3}},
 	{ID: "AUD-013", Title: "Changes of Docker's units are recorded", Rationale: "The unit's command line overrides daemon.json, and a drop-in with a few lines runs anything as root at the next start.", Source: []string{
 		"TC-07",
 		"TC-08",
@@ -147,12 +153,14 @@ var embeddedRules = []Rule{
 		"docker",
 	}, References: []Reference{
 		{Framework: "man", ID: "systemd.unit(5)"},
-	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 72, Column: 5, Kind: 7, Items: []strictyaml.Node{
-		{File: "rules/audit/coverage.yaml", Line: 72, Column: 5, Kind: 2, Text: "discover"},
-		{File: "rules/audit/coverage.yaml", Line: 72, Column: 15, Kind: 6, Items: []strictyaml.Node{
-			{File: "rules/audit/coverage.yaml", Line: 72, Column: 16, Kind: 2, Text: "docker-units"},
+	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 75, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/audit/coverage.yaml", Line: 75, Column: 5, Kind: 2, Text: "discover"},
+		{File: "rules/audit/coverage.yaml", Line: 75, Column: 15, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/audit/coverage.yaml", Line: 75, Column: 16, Kind: 2, Text: "docker-units"},
 		}},
-	}}, Remediation: Remediation{Hint: "\"-w /lib/systemd/system/docker.service -p wa -k docker\" and the same for docker.socket and containerd.service in /etc/audit/rules.d/50-docker.rules, and \"-w /etc/systemd/system -p wa -k docker\" for drop-ins to come; then augenrules --load."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 61, Column: 3}},
+		{File: "rules/audit/coverage.yaml", Line: 76, Column: 5, Kind: 2, Text: "key"},
+		{File: "rules/audit/coverage.yaml", Line: 76, Column: 10, Kind: 2, Text: "docker"},
+	}}, Remediation: Remediation{Hint: "\"-w /lib/systemd/system/docker.service -p wa -k docker\" and the same for docker.socket and containerd.service in /etc/audit/rules.d/50-docker.rules, and \"-w /etc/systemd/system -p wa -k docker\" for drop-ins to come; then augenrules --load."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 64, Column: 3}},
 	{ID: "AUD-014", Title: "Changes of Docker's data are recorded", Rationale: "Images, containers' files and volumes lie below the data root: who writes there changes what the connector runs and says, past every container boundary.", Source: []string{
 		"TC-07",
 		"TC-08",
@@ -161,12 +169,14 @@ var embeddedRules = []Rule{
 		"docker",
 	}, References: []Reference{
 		{Framework: "CIS Docker 1.7.0", ID: "1.1.5"},
-	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 91, Column: 5, Kind: 7, Items: []strictyaml.Node{
-		{File: "rules/audit/coverage.yaml", Line: 91, Column: 5, Kind: 2, Text: "discover"},
-		{File: "rules/audit/coverage.yaml", Line: 91, Column: 15, Kind: 6, Items: []strictyaml.Node{
-			{File: "rules/audit/coverage.yaml", Line: 91, Column: 16, Kind: 2, Text: "docker-data"},
+	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 95, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/audit/coverage.yaml", Line: 95, Column: 5, Kind: 2, Text: "discover"},
+		{File: "rules/audit/coverage.yaml", Line: 95, Column: 15, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/audit/coverage.yaml", Line: 95, Column: 16, Kind: 2, Text: "docker-data"},
 		}},
-	}}, Remediation: Remediation{Hint: "\"-w /var/lib/docker -p wa -k docker\" in /etc/audit/rules.d/50-docker.rules, with the folder that docker really uses, then augenrules --load. A rule that was loaded before Docker made the folder watches its name only: load again. If it is a link, name what it leads to. If it is a file system of its own, it must be in /etc/fstab, so that it is mounted before the rules are loaded."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 79, Column: 3}},
+		{File: "rules/audit/coverage.yaml", Line: 96, Column: 5, Kind: 2, Text: "key"},
+		{File: "rules/audit/coverage.yaml", Line: 96, Column: 10, Kind: 2, Text: "docker"},
+	}}, Remediation: Remediation{Hint: "\"-w /var/lib/docker -p wa -k docker\" in /etc/audit/rules.d/50-docker.rules, with the folder that docker really uses, then augenrules --load. A rule that was loaded before Docker made the folder watches its name only: load again. If it is a link, name what it leads to. If it is a file system of its own, it must be in /etc/fstab, so that it is mounted before the rules are loaded."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 83, Column: 3}},
 	{ID: "AUD-015", Title: "Changes of containerd's data and state are recorded", Rationale: "containerd starts the containers from what lies in these folders; files planted there run as root.", Source: []string{
 		"TC-07",
 		"TC-08",
@@ -175,12 +185,14 @@ var embeddedRules = []Rule{
 		"docker",
 	}, References: []Reference{
 		{Framework: "CIS Docker 1.7.0", ID: "1.1.4"},
-	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 110, Column: 5, Kind: 7, Items: []strictyaml.Node{
-		{File: "rules/audit/coverage.yaml", Line: 110, Column: 5, Kind: 2, Text: "discover"},
-		{File: "rules/audit/coverage.yaml", Line: 110, Column: 15, Kind: 6, Items: []strictyaml.Node{
-			{File: "rules/audit/coverage.yaml", Line: 110, Column: 16, Kind: 2, Text: "containerd"},
+	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 115, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/audit/coverage.yaml", Line: 115, Column: 5, Kind: 2, Text: "discover"},
+		{File: "rules/audit/coverage.yaml", Line: 115, Column: 15, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/audit/coverage.yaml", Line: 115, Column: 16, Kind: 2, Text: "containerd"},
 		}},
-	}}, Remediation: Remediation{Hint: "\"-w /var/lib/containerd -p wa -k docker\" and \"-w /run/containerd -p wa -k docker\" in /etc/audit/rules.d/50-docker.rules, then augenrules --load. The second folder must exist when the rules are loaded at boot: make it with a line \"d /run/containerd 0711 root root -\" in /etc/tmpfiles.d/containerd.conf."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 99, Column: 3}},
+		{File: "rules/audit/coverage.yaml", Line: 116, Column: 5, Kind: 2, Text: "key"},
+		{File: "rules/audit/coverage.yaml", Line: 116, Column: 10, Kind: 2, Text: "docker"},
+	}}, Remediation: Remediation{Hint: "\"-w /var/lib/containerd -p wa -k docker\" and \"-w /run/containerd -p wa -k docker\" in /etc/audit/rules.d/50-docker.rules, then augenrules --load. The second folder must exist when the rules are loaded at boot: make it with a line \"d /run/containerd 0711 root root -\" in /etc/tmpfiles.d/containerd.conf."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 104, Column: 3}},
 	{ID: "AUD-016", Title: "Runs of Docker's programs are recorded", Rationale: "Whoever runs docker can start a container with the host's root in it. The use of the sockets is recorded anyway (AUD-011); the run adds the command line.", Source: []string{
 		"TC-07",
 		"TC-08",
@@ -189,14 +201,16 @@ var embeddedRules = []Rule{
 		"docker",
 	}, References: []Reference{
 		{Framework: "CIS Docker 1.7.0", ID: "1.1.3"},
-	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 129, Column: 5, Kind: 7, Items: []strictyaml.Node{
-		{File: "rules/audit/coverage.yaml", Line: 129, Column: 5, Kind: 2, Text: "discover"},
-		{File: "rules/audit/coverage.yaml", Line: 129, Column: 15, Kind: 6, Items: []strictyaml.Node{
-			{File: "rules/audit/coverage.yaml", Line: 129, Column: 16, Kind: 2, Text: "docker-binaries"},
+	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 135, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/audit/coverage.yaml", Line: 135, Column: 5, Kind: 2, Text: "discover"},
+		{File: "rules/audit/coverage.yaml", Line: 135, Column: 15, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/audit/coverage.yaml", Line: 135, Column: 16, Kind: 2, Text: "docker-binaries"},
 		}},
-		{File: "rules/audit/coverage.yaml", Line: 130, Column: 5, Kind: 2, Text: "perms"},
-		{File: "rules/audit/coverage.yaml", Line: 130, Column: 12, Kind: 2, Text: "x"},
-	}}, Remediation: Remediation{Hint: "For each program named here add a line such as \"-w /usr/bin/dockerd -p wxa -k docker\" to /etc/audit/rules.d/50-docker.rules, then augenrules --load. Name the file, not a link to it: a watch on a link sees only the link."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 117, Column: 3}},
+		{File: "rules/audit/coverage.yaml", Line: 136, Column: 5, Kind: 2, Text: "perms"},
+		{File: "rules/audit/coverage.yaml", Line: 136, Column: 12, Kind: 2, Text: "x"},
+		{File: "rules/audit/coverage.yaml", Line: 137, Column: 5, Kind: 2, Text: "key"},
+		{File: "rules/audit/coverage.yaml", Line: 137, Column: 10, Kind: 2, Text: "docker"},
+	}}, Remediation: Remediation{Hint: "For each program named here add a line such as \"-w /usr/bin/dockerd -p wxa -k docker\" to /etc/audit/rules.d/50-docker.rules, then augenrules --load. Name the file, not a link to it: a watch on a link sees only the link."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 123, Column: 3}},
 	{ID: "AUD-020", Title: "Changes of the connector's folder and property files are recorded", Rationale: "The compose files, the .env file and the property files hold the connector's identity, keys and policy. Its guide asks for audit rules on them.", Source: []string{
 		"TC-06",
 		"TC-08",
@@ -205,12 +219,14 @@ var embeddedRules = []Rule{
 		"connector",
 	}, References: []Reference{
 		{Framework: "NIST SP 800-53", ID: "AU-12"},
-	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 149, Column: 5, Kind: 7, Items: []strictyaml.Node{
-		{File: "rules/audit/coverage.yaml", Line: 149, Column: 5, Kind: 2, Text: "discover"},
-		{File: "rules/audit/coverage.yaml", Line: 149, Column: 15, Kind: 6, Items: []strictyaml.Node{
-			{File: "rules/audit/coverage.yaml", Line: 149, Column: 16, Kind: 2, Text: "connector-files"},
+	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 156, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/audit/coverage.yaml", Line: 156, Column: 5, Kind: 2, Text: "discover"},
+		{File: "rules/audit/coverage.yaml", Line: 156, Column: 15, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/audit/coverage.yaml", Line: 156, Column: 16, Kind: 2, Text: "connector-files"},
 		}},
-	}}, Remediation: Remediation{Hint: "\"-w /opt/trueconnector -p wa -k trueconnector\" with the connector's folder, in /etc/audit/rules.d/50-trueconnector.rules, then augenrules --load. The guide's \"auditctl -w … -p war\" alone is gone after a reboot; -p war, which records reading too, is fine."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 137, Column: 3}},
+		{File: "rules/audit/coverage.yaml", Line: 157, Column: 5, Kind: 2, Text: "key"},
+		{File: "rules/audit/coverage.yaml", Line: 157, Column: 10, Kind: 2, Text: "trueconnector"},
+	}}, Remediation: Remediation{Hint: "\"-w /opt/trueconnector -p wa -k trueconnector\" with the connector's folder, in /etc/audit/rules.d/50-trueconnector.rules, then augenrules --load. The guide's \"auditctl -w … -p war\" alone is gone after a reboot; -p war, which records reading too, is fine."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 144, Column: 3}},
 	{ID: "AUD-021", Title: "Changes of what the connector's containers mount are recorded", Rationale: "Host folders that are mounted into containers are the connector's configuration and keystores: a change there changes the connector without touching a container.", Source: []string{
 		"TC-06",
 		"TC-08",
@@ -219,12 +235,14 @@ var embeddedRules = []Rule{
 		"connector",
 	}, References: []Reference{
 		{Framework: "NIST SP 800-53", ID: "AU-12"},
-	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 168, Column: 5, Kind: 7, Items: []strictyaml.Node{
-		{File: "rules/audit/coverage.yaml", Line: 168, Column: 5, Kind: 2, Text: "discover"},
-		{File: "rules/audit/coverage.yaml", Line: 168, Column: 15, Kind: 6, Items: []strictyaml.Node{
-			{File: "rules/audit/coverage.yaml", Line: 168, Column: 16, Kind: 2, Text: "connector-mounts"},
+	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 176, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/audit/coverage.yaml", Line: 176, Column: 5, Kind: 2, Text: "discover"},
+		{File: "rules/audit/coverage.yaml", Line: 176, Column: 15, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/audit/coverage.yaml", Line: 176, Column: 16, Kind: 2, Text: "connector-mounts"},
 		}},
-	}}, Remediation: Remediation{Hint: "Mounts below the connector's folder are covered by a rule on that folder. For others add \"-w PATH -p wa -k trueconnector\" to /etc/audit/rules.d/50-trueconnector.rules, then augenrules --load. A mounted socket needs a connect rule instead, as for docker.sock."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 156, Column: 3}},
+		{File: "rules/audit/coverage.yaml", Line: 177, Column: 5, Kind: 2, Text: "key"},
+		{File: "rules/audit/coverage.yaml", Line: 177, Column: 10, Kind: 2, Text: "trueconnector"},
+	}}, Remediation: Remediation{Hint: "Mounts below the connector's folder are covered by a rule on that folder. For others add \"-w PATH -p wa -k trueconnector\" to /etc/audit/rules.d/50-trueconnector.rules, then augenrules --load. A mounted socket needs a connect rule instead, as for docker.sock."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 164, Column: 3}},
 	{ID: "AUD-022", Title: "Changes of the connector's volumes are recorded", Rationale: "The volumes hold the connector's logs and the data it exchanged. Before the first deploy they do not exist; a rule on the folder of all volumes covers those to come.", Source: []string{
 		"TC-09",
 		"TC-08",
@@ -234,12 +252,14 @@ var embeddedRules = []Rule{
 		"docker",
 	}, References: []Reference{
 		{Framework: "CIS Docker 1.7.0", ID: "1.1.5"},
-	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 187, Column: 5, Kind: 7, Items: []strictyaml.Node{
-		{File: "rules/audit/coverage.yaml", Line: 187, Column: 5, Kind: 2, Text: "discover"},
-		{File: "rules/audit/coverage.yaml", Line: 187, Column: 15, Kind: 6, Items: []strictyaml.Node{
-			{File: "rules/audit/coverage.yaml", Line: 187, Column: 16, Kind: 2, Text: "volumes"},
+	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 196, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/audit/coverage.yaml", Line: 196, Column: 5, Kind: 2, Text: "discover"},
+		{File: "rules/audit/coverage.yaml", Line: 196, Column: 15, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/audit/coverage.yaml", Line: 196, Column: 16, Kind: 2, Text: "volumes"},
 		}},
-	}}, Remediation: Remediation{Hint: "\"-w /var/lib/docker/volumes -p wa -k trueconnector\" (or a rule on the whole data root) in /etc/audit/rules.d/50-trueconnector.rules, then augenrules --load. Add a rule only for a volume that lies elsewhere, and only if its path is there at every boot: a rule on a path that is gone ends the load."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 175, Column: 3}},
+		{File: "rules/audit/coverage.yaml", Line: 197, Column: 5, Kind: 2, Text: "key"},
+		{File: "rules/audit/coverage.yaml", Line: 197, Column: 10, Kind: 2, Text: "trueconnector"},
+	}}, Remediation: Remediation{Hint: "\"-w /var/lib/docker/volumes -p wa -k trueconnector\" (or a rule on the whole data root) in /etc/audit/rules.d/50-trueconnector.rules, then augenrules --load. Add a rule only for a volume that lies elsewhere, and only if its path is there at every boot: a rule on a path that is gone ends the load."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 184, Column: 3}},
 	{ID: "AUD-030", Title: "Changes of the audit configuration itself are recorded", Rationale: "Who wants to act unrecorded changes the rules first. That change must be the last thing recorded.", Source: []string{
 		"TC-05",
 		"TC-08",
@@ -247,14 +267,16 @@ var embeddedRules = []Rule{
 		"audit",
 	}, References: []Reference{
 		{Framework: "NIST SP 800-53", ID: "AU-9"},
-	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 205, Column: 5, Kind: 7, Items: []strictyaml.Node{
-		{File: "rules/audit/coverage.yaml", Line: 205, Column: 5, Kind: 2, Text: "paths"},
-		{File: "rules/audit/coverage.yaml", Line: 205, Column: 12, Kind: 6, Items: []strictyaml.Node{
-			{File: "rules/audit/coverage.yaml", Line: 205, Column: 13, Kind: 2, Text: "/etc/audit"},
+	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 215, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/audit/coverage.yaml", Line: 215, Column: 5, Kind: 2, Text: "paths"},
+		{File: "rules/audit/coverage.yaml", Line: 215, Column: 12, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/audit/coverage.yaml", Line: 215, Column: 13, Kind: 2, Text: "/etc/audit"},
 		}},
-		{File: "rules/audit/coverage.yaml", Line: 206, Column: 5, Kind: 2, Text: "missing"},
-		{File: "rules/audit/coverage.yaml", Line: 206, Column: 14, Kind: 2, Text: "fail"},
-	}}, Remediation: Remediation{Hint: "\"-w /etc/audit -p wa -k auditconfig\" in /etc/audit/rules.d/50-audit.rules, then augenrules --load."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 194, Column: 3}},
+		{File: "rules/audit/coverage.yaml", Line: 216, Column: 5, Kind: 2, Text: "missing"},
+		{File: "rules/audit/coverage.yaml", Line: 216, Column: 14, Kind: 2, Text: "fail"},
+		{File: "rules/audit/coverage.yaml", Line: 217, Column: 5, Kind: 2, Text: "key"},
+		{File: "rules/audit/coverage.yaml", Line: 217, Column: 10, Kind: 2, Text: "auditconfig"},
+	}}, Remediation: Remediation{Hint: "\"-w /etc/audit -p wa -k auditconfig\" in /etc/audit/rules.d/50-audit.rules, then augenrules --load."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 204, Column: 3}},
 	{ID: "CLK-001", Title: "One time daemon keeps the clock", Rationale: "The connector checks the lifetime of tokens and certificates against this clock, and its audit trail is worth what its timestamps are. Without a daemon the clock drifts; two daemons fight over it.", Source: []string{
 		"TC-01",
 	}, Severity: 3, Tags: []string{

@@ -173,14 +173,14 @@ func run(t *testing.T, h *host.Host, name string, params func(any)) checks.Findi
 	return checks.Finding{}
 }
 
-func watchOf(change func(*watchParams)) func(any) { return func(p any) { change(p.(*watchParams)) } }
+func watchOf(change func(*WatchParams)) func(any) { return func(p any) { change(p.(*WatchParams)) } }
 
 // Under --root only the persisted half can be seen.
 func TestWatchOfATree(t *testing.T) {
 	t.Parallel()
-	etcDocker := watchOf(func(p *watchParams) { p.Paths = []string{"/etc/docker"} })
-	connector := watchOf(func(p *watchParams) { p.Discover = []string{"connector-files"} })
-	mounts := watchOf(func(p *watchParams) { p.Discover = []string{"connector-mounts"} })
+	etcDocker := watchOf(func(p *WatchParams) { p.Paths = []string{"/etc/docker"} })
+	connector := watchOf(func(p *WatchParams) { p.Discover = []string{"connector-files"} })
+	mounts := watchOf(func(p *WatchParams) { p.Discover = []string{"connector-mounts"} })
 	for _, c := range []struct {
 		name, rules string
 		params      func(any)
@@ -198,9 +198,9 @@ func TestWatchOfATree(t *testing.T) {
 		{"only its .env", "-w /opt/tc/.env -p wa\n", connector, checks.Fail, "compose file /opt/tc/docker-compose.yml|not covered"},
 		{"a mount elsewhere", "-w /opt/tc -p wa\n", mounts, checks.Fail, "bind mount /srv/data|not covered"},
 		{"both mounts", "-w /opt/tc -p wa\n-w /srv -p wa\n", mounts, checks.Pass, "bind mount /srv/data"},
-		{"nothing there", "", watchOf(func(p *watchParams) { p.Paths = []string{"/nowhere", "/etc/none*"} }), checks.NotApplicable, "does not exist here"},
-		{"it must be there", "", watchOf(func(p *watchParams) { p.Paths, p.Missing = []string{"/nowhere"}, "fail" }), checks.Fail, "/nowhere"},
-		{"a pattern", "-w /etc/docker -p wa\n", watchOf(func(p *watchParams) { p.Paths = []string{"/etc/do*/*.json"} }), checks.Pass, "/etc/docker/daemon.json"},
+		{"nothing there", "", watchOf(func(p *WatchParams) { p.Paths = []string{"/nowhere", "/etc/none*"} }), checks.NotApplicable, "does not exist here"},
+		{"it must be there", "", watchOf(func(p *WatchParams) { p.Paths, p.Missing = []string{"/nowhere"}, "fail" }), checks.Fail, "/nowhere"},
+		{"a pattern", "-w /etc/docker -p wa\n", watchOf(func(p *WatchParams) { p.Paths = []string{"/etc/do*/*.json"} }), checks.Pass, "/etc/docker/daemon.json"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -219,7 +219,7 @@ func TestWatchOfATree(t *testing.T) {
 func TestWatchWithoutConnector(t *testing.T) {
 	t.Parallel()
 	h := tree(t, map[string]string{"/etc/audit/rules.d/a.rules": ""})
-	f := run(t, host.New(host.Options{Root: h.Root()}), "audit-watch", watchOf(func(p *watchParams) { p.Discover = []string{"connector"} }))
+	f := run(t, host.New(host.Options{Root: h.Root()}), "audit-watch", watchOf(func(p *WatchParams) { p.Discover = []string{"connector"} }))
 	if f.Status != checks.Error || !errors.Is(f.Err, host.ErrNoConnector) {
 		t.Errorf("%v %v", f.Status, f.Err)
 	}
@@ -401,10 +401,10 @@ func TestJudgeProcessAge(t *testing.T) {
 func TestParameters(t *testing.T) {
 	t.Parallel()
 	for name, p := range map[string]interface{ Validate() error }{
-		"nothing to cover":   watchParams{Missing: "skip", Perms: defaultWatch.Perms},
-		"an unknown kind":    watchParams{Discover: []string{"x"}, Missing: "skip", Perms: defaultWatch.Perms},
-		"no permission":      watchParams{Paths: []string{"/x"}, Missing: "skip"},
-		"an unknown meaning": watchParams{Paths: []string{"/x"}, Missing: "x", Perms: defaultWatch.Perms},
+		"nothing to cover":   WatchParams{Missing: "skip", Perms: defaultWatch.Perms},
+		"an unknown kind":    WatchParams{Discover: []string{"x"}, Missing: "skip", Perms: defaultWatch.Perms},
+		"no permission":      WatchParams{Paths: []string{"/x"}, Missing: "skip"},
+		"an unknown meaning": WatchParams{Paths: []string{"/x"}, Missing: "x", Perms: defaultWatch.Perms},
 		"an unknown aspect":  statusParams{Aspects: []string{"x"}},
 		"an unknown mode":    statusParams{FailureModes: []string{"x"}},
 	} {

@@ -144,7 +144,7 @@ func volumes(ctx context.Context, h *host.Host) ([]place, string, error) {
 
 // findTargets settles which paths must be covered. absent is evidence of those
 // that do not exist. A verdict with a status ends the look.
-func findTargets(ctx context.Context, h *host.Host, p watchParams) (targets []target, absent []checks.Evidence, v checks.Verdict, err error) {
+func findTargets(ctx context.Context, h *host.Host, p WatchParams) (targets []target, absent []checks.Evidence, v checks.Verdict, err error) {
 	var places []place
 	var none string
 	for _, d := range p.Discover {
@@ -191,7 +191,7 @@ func findTargets(ctx context.Context, h *host.Host, p watchParams) (targets []ta
 }
 
 // toTarget finds what a place is: a socket among files is covered by its use.
-func toTarget(h *host.Host, p place, params watchParams) (t target, there bool, err error) {
+func toTarget(h *host.Host, p place, params WatchParams) (t target, there bool, err error) {
 	t = target{what: p.what, Want: auditrule.Want{
 		Path: path.Clean(p.path), Perms: auditrule.Perm(params.Perms), Use: params.Use, Folder: p.folder,
 	}}

@@ -12,17 +12,19 @@ import (
 	"github.com/hostguard/hostguard/internal/host"
 )
 
-type watchParams struct {
+// WatchParams say what must be recorded.
+type WatchParams struct {
 	Paths    []string `yaml:"paths" doc:"Paths to cover besides discovered ones; patterns as in glob(7) are expanded."`
 	Discover []string `yaml:"discover" doc:"Paths to find on this host: docker-binaries, docker-sockets, docker-configuration, docker-units, docker-data, containerd, connector, connector-files, connector-mounts, volumes."`
 	Perms    perms    `yaml:"perms" doc:"Kinds of access to be recorded: letters of r (read), w (write), x (execute), a (attribute change)."`
 	Use      bool     `yaml:"use" doc:"The paths are sockets, and each connection to them must be recorded."`
+	Key      string   `yaml:"key" doc:"Key of the rules that \"hostguard show audit --missing\" proposes; rules with another key are fine."`
 	Missing  string   `yaml:"missing" doc:"What a path in paths that does not exist means: skip or fail."`
 }
 
-var defaultWatch = watchParams{Perms: perms(auditrule.Write | auditrule.Attr), Missing: "skip"}
+var defaultWatch = WatchParams{Perms: perms(auditrule.Write | auditrule.Attr), Key: "hostguard", Missing: "skip"}
 
-func (p watchParams) Validate() error {
+func (p WatchParams) Validate() error {
 	for _, d := range p.Discover {
 		if discoverers[d] == nil {
 			return fmt.Errorf("discover: there is no %q", d)
@@ -33,6 +35,8 @@ func (p watchParams) Validate() error {
 		return errors.New("paths, discover: at least one must say what to cover")
 	case p.Missing != "skip" && p.Missing != "fail":
 		return fmt.Errorf("missing: want skip or fail, not %q", p.Missing)
+	case p.Key == "" || len(p.Key) > 128 || strings.ContainsFunc(p.Key, func(r rune) bool { return r <= ' ' || r > '~' || r == '\\' }):
+		return fmt.Errorf("key: want 1 to 128 printable letters without a space, not %q", p.Key)
 	case p.Perms == 0 && !p.Use:
 		return errors.New("perms: none are given")
 	}
@@ -64,23 +68,35 @@ type covered struct {
 	boot, loaded auditrule.Coverage
 }
 
-func watch(ctx context.Context, h *host.Host, p watchParams) (checks.Verdict, error) {
-	targets, absent, verdict, err := findTargets(ctx, h, p)
+func watch(ctx context.Context, h *host.Host, p WatchParams) (checks.Verdict, error) {
+	sides, absent, verdict, err := lookAt(ctx, h, p)
 	if err != nil || verdict.Status != 0 {
 		return verdict, err
 	}
+	v, err := judgeWatch(sides)
+	v.Evidence = append(v.Evidence, absent...)
+	return v, err
+}
+
+// lookAt finds what must be covered and what both sides say of it. A verdict
+// with a status ends the look.
+func lookAt(ctx context.Context, h *host.Host, p WatchParams) (sides bothSides, absent []checks.Evidence, v checks.Verdict, err error) {
+	targets, absent, v, err := findTargets(ctx, h, p)
+	if err != nil || v.Status != 0 {
+		return sides, absent, v, err
+	}
 	views, err := h.AuditViews(ctx)
 	if err != nil {
-		return checks.Verdict{}, err
+		return sides, absent, v, err
 	}
 	files, err := h.AuditFiles(ctx)
 	if err != nil {
-		return checks.Verdict{}, err
+		return sides, absent, v, err
 	}
-	sides := bothSides{files: files, loadedErr: views.LoadedErr}
+	sides = bothSides{files: files, loadedErr: views.LoadedErr}
 	if views.Loaded != nil {
 		if sides.status, err = h.AuditStatus(ctx); err != nil {
-			return checks.Verdict{}, err
+			return sides, absent, v, err
 		}
 	}
 	for _, t := range targets {
@@ -90,9 +106,7 @@ func watch(ctx context.Context, h *host.Host, p watchParams) (checks.Verdict, er
 		}
 		sides.paths = append(sides.paths, c)
 	}
-	v, err := judgeWatch(sides)
-	v.Evidence = append(v.Evidence, absent...)
-	return v, err
+	return sides, absent, v, nil
 }
 
 // bothSides is what is known of the targets' coverage.

@@ -72,7 +72,7 @@ connector and says READY or NOT READY, and exactly why.`,
 			HiddenDefaultCmd: true,
 		},
 	}
-	root.AddCommand(checkCommand(), explainCommand(), listCommand(), lintCommand(), initCommand())
+	root.AddCommand(checkCommand(), explainCommand(), listCommand(), lintCommand(), initCommand(), showCommand())
 	return root
 }
 

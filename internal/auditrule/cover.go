@@ -55,6 +55,36 @@ func (v *View) Cover(w Want) Coverage {
 		return Coverage{Answer: Unknown, Path: w.Path, Doubts: []string{"no access is named, or how it happens here is not known"}}
 	}
 	out := Coverage{Answer: Covered, Path: w.Path}
+	parts, err := v.Parts(w)
+	for _, p := range parts {
+		out.Path = p.Path
+		prefix := ""
+		if p.Kind == Link {
+			prefix = "the link " + p.Path + ": "
+		}
+		if p.Perms != 0 || p.Use {
+			out.merge(v.CoverPart(p), prefix)
+		}
+	}
+	if err != nil {
+		out.Answer = Unknown
+		out.Doubts = append(out.Doubts, err.Error())
+	}
+	return out
+}
+
+// Part is one file or folder that a wanted path stands for: each link that
+// leads to it, of which only the replacing counts, and what they lead to.
+type Part struct {
+	Want          // of this part alone: Path is real, and no link is followed
+	Kind FileKind // of Path
+	Tree bool     // what is below it is wanted, too
+}
+
+// Parts follows a wanted path to what it stands for, which comes last. With an
+// error they are those that were found before it.
+func (v *View) Parts(w Want) ([]Part, error) {
+	var parts []Part
 	name := w.Path
 	for links := 0; ; links++ {
 		real, kind, err := v.res.resolve(name, false)
@@ -62,30 +92,35 @@ func (v *View) Cover(w Want) Coverage {
 			err = errTooManyLinks
 		}
 		if err != nil {
-			out.Answer = Unknown
-			out.Doubts = append(out.Doubts, err.Error())
-			return out
+			return parts, err
 		}
-		out.Path = real
+		p := Part{Want: w, Kind: kind}
+		p.Path = real
 		if kind != Link {
-			tree := kind == Dir || kind == Absent && w.Folder
-			out.merge(v.coverObject(object{real, kind, tree}, w), "")
-			return out
+			p.Tree = kind == Dir || kind == Absent && w.Folder
+			return append(parts, p), nil
 		}
-		if w.Perms&Write != 0 && !w.Use {
-			out.merge(v.coverObject(object{real, kind, false}, Want{Perms: Write}), "the link "+real+": ")
+		p.Folder, p.Use = false, false
+		if p.Perms &= Write; w.Use {
+			p.Perms = 0
 		}
+		parts = append(parts, p)
 		target, err := v.res.paths.Readlink(real)
 		if err != nil {
-			out.Answer = Unknown
-			out.Doubts = append(out.Doubts, err.Error())
-			return out
+			return parts, err
 		}
 		if !path.IsAbs(target) {
 			target = path.Dir(real) + "/" + target
 		}
 		name = target
 	}
+}
+
+// CoverPart judges one part of a wanted path.
+func (v *View) CoverPart(p Part) Coverage {
+	out := v.coverObject(object{p.Path, p.Kind, p.Tree}, p.Want)
+	out.Path = p.Path
+	return out
 }
 
 // merge adds another object's coverage: the whole is as good as its worst
@@ -309,7 +344,7 @@ func (v *View) canMove(r *viewed, o object) bool {
 	if r.place == "" || !r.tree && r.kind != Dir && r.kind != File {
 		return false
 	}
-	return v.mountOf(r.place).Point == v.mountOf(o.path).Point
+	return v.MountOf(r.place).Point == v.MountOf(o.path).Point
 }
 
 // laterNever says what never rules on a path take from a rule on a path that

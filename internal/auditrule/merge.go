@@ -39,7 +39,8 @@ type Text struct {
 
 // Merged is what augenrules makes of a rules folder.
 type Merged struct {
-	Lines []Text // of the file it writes, from its first line on; empty ones included
+	Lines      []Text // of the file it writes, from its first line on; empty ones included
+	Overridden []Text // switches (-D, -b, -f, -e) that a later one of the same kind replaces
 	// Doubts say where the real augenrules may do something else.
 	Doubts []string
 }
@@ -56,6 +57,12 @@ func Merge(files []Source, awk Awk) Merged {
 	var m Merged
 	var hoistedD, hoistedB, hoistedF, hoistedE Text
 	var rest []Text
+	hoist := func(to *Text, line Text) {
+		if to.Text != "" {
+			m.Overridden = append(m.Overridden, *to)
+		}
+		*to = line
+	}
 	for _, line := range splitFiles(readInOrder(files, &m)) {
 		text := line.Text
 		indent := 0
@@ -65,13 +72,13 @@ func Merge(files []Source, awk Awk) Merged {
 		switch body := text[indent:]; {
 		case text == "", strings.HasPrefix(body, "#"):
 		case strings.HasPrefix(body, "-e"):
-			hoistedE = line
+			hoist(&hoistedE, line)
 		case strings.HasPrefix(body, "-D") && awk.allBlank(body[2:]):
-			hoistedD = line
+			hoist(&hoistedD, line)
 		case strings.HasPrefix(body, "-f"):
-			hoistedF = line
+			hoist(&hoistedF, line)
 		case strings.HasPrefix(body, "-b"):
-			hoistedB = line
+			hoist(&hoistedB, line)
 		default:
 			rest = append(rest, line)
 		}

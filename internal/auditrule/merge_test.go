@@ -41,6 +41,22 @@ func TestMerge(t *testing.T) {
 	}
 }
 
+// Case 16: of several switches the last one holds; the others are named.
+func TestMergeNamesOverriddenSwitches(t *testing.T) {
+	t.Parallel()
+	m := Merge([]Source{
+		{Name: "a.rules", Path: "a", Data: []byte("-D\n-b 64\n-e 1\n-w /a\n")},
+		{Name: "b.rules", Path: "b", Data: []byte("-b 8192\n-e 2\n-f 1\n")},
+	}, Gawk)
+	var got []string
+	for _, l := range m.Overridden {
+		got = append(got, l.Pos.String()+" "+l.Text)
+	}
+	if want := "a:2 -b 64|a:3 -e 1"; strings.Join(got, "|") != want {
+		t.Errorf("%q, want %s", got, want)
+	}
+}
+
 func TestMergeSaysWhereLinesComeFrom(t *testing.T) {
 	t.Parallel()
 	m := Merge([]Source{

@@ -223,8 +223,8 @@ func (v *View) lateMount(place string, o object) string {
 	return ""
 }
 
-// mountOf is the mount that a real path lies on.
-func (v *View) mountOf(name string) Mount {
+// MountOf is the mount that a real path lies on.
+func (v *View) MountOf(name string) Mount {
 	var best Mount
 	for _, m := range v.mounts {
 		if below(name, m.Point) && len(m.Point) >= len(best.Point) {
@@ -238,7 +238,7 @@ func (v *View) mountOf(name string) Mount {
 // and whether that is certain.
 func (v *View) unseenFileSystem(o object) (why string, certain bool) {
 	for _, r := range v.fsNever {
-		fs := v.mountOf(o.path).Type
+		fs := v.MountOf(o.path).Type
 		magic, known := fsMagic[fs]
 		matches := true
 		for _, f := range r.Fields {

@@ -32,6 +32,9 @@ type AuditFiles struct {
 	Problem   string           // why auditctl refuses audit.rules as a file; empty: it does not
 
 	Boot auditrule.Loaded // what the next boot would load
+
+	sources []auditrule.Source // the files of rules.d
+	awk     auditrule.Awk      // with which augenrules merges them
 }
 
 // AuditLoader is a command that loads rules at boot.
@@ -145,11 +148,11 @@ func (h *Host) readRulesDir(out *AuditFiles) error {
 		}
 		files = append(files, auditrule.Source{Name: e.Name(), Path: name, Data: data})
 	}
-	awk, err := h.awk()
-	if err != nil {
+	if out.awk, err = h.awk(); err != nil {
 		return err
 	}
-	out.Merged = auditrule.Merge(files, awk)
+	out.sources = files
+	out.Merged = auditrule.Merge(files, out.awk)
 	return nil
 }
 
@@ -256,6 +259,9 @@ func auditLoader(command string) (AuditLoader, bool) {
 	return AuditLoader{}, false
 }
 
+// AuditEnv answers what the reading of a rules file asks of this host.
+func (h *Host) AuditEnv() auditrule.Env { return auditEnv{h} }
+
 // auditEnv answers what the reading of a rules file asks of the host.
 type auditEnv struct{ h *Host }
 
@@ -318,19 +324,11 @@ type AuditViews struct {
 func (h *Host) AuditViews(ctx context.Context) (AuditViews, error) {
 	return h.auditViews.get(ctx, func(ctx context.Context) (AuditViews, error) {
 		var views AuditViews
-		machine, err := auditMachine()
-		if err != nil {
-			return views, err
-		}
-		paths, err := h.auditPathFacts(ctx)
-		if err != nil {
-			return views, err
-		}
 		files, err := h.AuditFiles(ctx)
 		if err != nil {
 			return views, err
 		}
-		if views.Boot, err = auditrule.NewView(files.Boot.Rules, machine, paths); err != nil {
+		if views.Boot, err = h.AuditView(ctx, files.Boot.Rules); err != nil {
 			return views, err
 		}
 		loaded, err := h.AuditLoaded(ctx)
@@ -338,7 +336,7 @@ func (h *Host) AuditViews(ctx context.Context) (AuditViews, error) {
 			views.LoadedErr = err
 			return views, nil
 		}
-		views.Loaded, err = auditrule.NewView(loaded, machine, paths)
+		views.Loaded, err = h.AuditView(ctx, loaded)
 		return views, err
 	})
 }
