@@ -91,6 +91,8 @@ func TestBootedHost(t *testing.T) {
 	check("a second daemon that is only installed", "clock-daemon", "pass")
 	h.Must("systemctl", "disable", "chrony.service")
 	check("chrony is not started at boot", "clock-daemon", "fail: No time daemon is started at boot")
+	h.Must("systemctl", "add-wants", "rescue.target", "chrony.service")
+	check("chrony is enabled for a target that no boot reaches (34)", "clock-daemon", "fail: No time daemon is started at boot")
 	h.Must("systemctl", "enable", "chrony.service")
 
 	// The running daemon's command line, not the usual path, says which file counts.

@@ -37,10 +37,12 @@ func judged(t *testing.T, v checks.Verdict, err error, want string) {
 
 func TestJudgeDaemon(t *testing.T) {
 	t.Parallel()
-	chrony := host.TimeDaemon{Kind: host.Chrony, Unit: "chrony.service", Path: "/lib/systemd/system/chrony.service", Enabled: true, Active: true, State: "active (running), enabled"}
-	timesyncd := host.TimeDaemon{Kind: host.Timesyncd, Unit: "systemd-timesyncd.service", Enabled: true, Active: true, State: "active (running), enabled"}
+	chrony := host.TimeDaemon{Kind: host.Chrony, Unit: "chrony.service", Path: "/lib/systemd/system/chrony.service", Boot: "multi-user.target.wants", Active: true, State: "active (running), enabled"}
+	timesyncd := host.TimeDaemon{Kind: host.Timesyncd, Unit: "systemd-timesyncd.service", Boot: "multi-user.target.wants", Active: true, State: "active (running), enabled"}
 	change := func(d host.TimeDaemon, enabled, active bool) host.TimeDaemon {
-		d.Enabled, d.Active = enabled, active
+		if d.Active = active; !enabled {
+			d.Boot = ""
+		}
 		return d
 	}
 	all := daemonParams{Accept: []string{host.Chrony, host.Timesyncd}}

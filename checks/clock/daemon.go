@@ -109,7 +109,7 @@ func judgeDaemon(daemons []host.TimeDaemon, strays []host.Process, p daemonParam
 		if d.Active {
 			active = append(active, d)
 		}
-		if d.Enabled {
+		if d.Boot != "" {
 			enabled = append(enabled, d)
 		}
 	}

@@ -108,6 +108,8 @@ func TestWatchOnABootedHost(t *testing.T) {
 	check("and works again", timer, "pass")
 	h.Must("systemctl", "disable", "df-watch.timer")
 	check("a timer that is not enabled", timer, "fail: Nothing starts")
+	h.Must("systemctl", "add-wants", "rescue.target", "df-watch.timer")
+	check("a timer that is enabled for a target that no boot reaches", timer, "fail: Nothing starts")
 	h.Must("systemctl", "enable", "df-watch.timer")
 	h.Must("systemctl", "stop", "df-watch.timer")
 	check("a timer that is stopped", timer, "fail: not active")

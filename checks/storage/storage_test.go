@@ -103,7 +103,8 @@ func TestJudgeTimer(t *testing.T) {
 		"in force and successful":    {func(_, _ *host.Unit) {}, "pass"},
 		"not installed":              {func(u, _ *host.Unit) { u.LoadState, u.UnitFileState, u.ActiveState = "not-found", "", "inactive" }, "fail: not installed"},
 		"masked":                     {func(u, _ *host.Unit) { u.LoadState, u.UnitFileState = "masked", "masked" }, "fail: not installed"},
-		"active, not enabled":        {func(u, _ *host.Unit) { u.UnitFileState = "disabled" }, "fail: Nothing starts"},
+		"active, not enabled":        {func(u, _ *host.Unit) { u.UnitFileState, u.Boot = "disabled", "" }, "fail: Nothing starts"},
+		"enabled in another target":  {func(u, _ *host.Unit) { u.Boot = "" }, "fail: Nothing starts"},
 		"enabled, not active":        {func(u, _ *host.Unit) { u.ActiveState = "inactive" }, "fail: not active"},
 		"one time missed":            {func(u, s *host.Unit) { u.Timer.LastTrigger, s.Service.ExecMainExit = ago(22), ago(21) }, "pass"},
 		"two times missed":           {func(u, _ *host.Unit) { u.Timer.LastTrigger = ago(40) }, "fail: was due and did not start"},
@@ -136,7 +137,7 @@ func TestJudgeTimer(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			timer := host.Unit{Name: "df-watch.timer", LoadState: "loaded", ActiveState: "active", UnitFileState: "enabled", FragmentPath: "/etc/systemd/system/df-watch.timer", ActiveEnter: ago(5000),
+			timer := host.Unit{Name: "df-watch.timer", LoadState: "loaded", ActiveState: "active", UnitFileState: "enabled", Boot: "x.wants", FragmentPath: "/etc/systemd/system/df-watch.timer", ActiveEnter: ago(5000),
 				Timer: &host.TimerState{Unit: "df-watch.service", Calendar: []string{"*-*-* *:00/15:00"}, LastTrigger: ago(7), NextElapse: now.Add(8 * time.Minute)}}
 			service := host.Unit{Name: "df-watch.service", LoadState: "loaded", ActiveState: "inactive", UnitFileState: "static",
 				Service: &host.ServiceState{Type: "oneshot", Result: "success", ExecMainExit: ago(6)}}
@@ -149,7 +150,7 @@ func TestJudgeTimer(t *testing.T) {
 
 func TestJudgeService(t *testing.T) {
 	t.Parallel()
-	unit := host.Unit{Name: "watchd.service", LoadState: "loaded", ActiveState: "active", SubState: "running", UnitFileState: "enabled", Service: &host.ServiceState{}}
+	unit := host.Unit{Name: "watchd.service", LoadState: "loaded", ActiveState: "active", SubState: "running", UnitFileState: "enabled", Boot: "x.wants", Service: &host.ServiceState{}}
 	judged(t, judgeService(unit), nil, "pass")
 	ended := unit
 	ended.SubState = "exited"
@@ -178,7 +179,7 @@ func TestJudgeCron(t *testing.T) {
 		return cronFacts{
 			file: "/etc/cron.d/df-watch", info: info{mode: 0o644, nlink: 1},
 			table:  cronconf.Parse([]byte("*/15 * * * * root /usr/local/sbin/df-watch\n"), true),
-			daemon: host.Unit{Name: "cron.service", LoadState: "loaded", ActiveState: "active", UnitFileState: "enabled"},
+			daemon: host.Unit{Name: "cron.service", LoadState: "loaded", ActiveState: "active", UnitFileState: "enabled", Boot: "x.wants"},
 			stamp:  info{mode: 0o644, nlink: 1, time: now.Add(-7 * time.Minute)},
 			users:  []string{"root", "ops"},
 		}, watchParams{Watch: watchJob{Cron: "/etc/cron.d/df-watch"}, Stamp: "/var/lib/df-watch/ok"}
@@ -220,7 +221,7 @@ func TestJudgeCron(t *testing.T) {
 		"the named one is not there":  {func(_ *cronFacts, p *watchParams) { p.Command = "df-watch" }, "fail: not in its cron table"},
 		"a user that is not there":    {table("*/15 * * * * gone x\n"), "fail: does not list"},
 		"cron does not run (35)":      {func(f *cronFacts, _ *watchParams) { f.daemon.ActiveState = "inactive" }, "fail: cron daemon"},
-		"cron is not started at boot": {func(f *cronFacts, _ *watchParams) { f.daemon.UnitFileState = "disabled" }, "fail: cron daemon"},
+		"cron is not started at boot": {func(f *cronFacts, _ *watchParams) { f.daemon.Boot = "" }, "fail: cron daemon"},
 		"cron is not installed":       {func(f *cronFacts, _ *watchParams) { f.daemon = host.Unit{Name: "cron.service", LoadState: "not-found"} }, "fail: cron daemon"},
 		"at boot only":                {table("@reboot root x\n"), "fail: does not recur"},
 		"never":                       {table("0 0 31 2 * root x\n"), "fail: does not recur"},
@@ -244,7 +245,7 @@ func TestJudgeCron(t *testing.T) {
 
 func TestJudgeProcess(t *testing.T) {
 	t.Parallel()
-	units := map[string]host.Unit{"mon.service": {Name: "mon.service", UnitFileState: "enabled"}, "session-1.scope": {UnitFileState: "transient"}}
+	units := map[string]host.Unit{"mon.service": {Name: "mon.service", UnitFileState: "enabled", Boot: "x.wants"}, "session-1.scope": {UnitFileState: "transient"}}
 	for name, tt := range map[string]struct {
 		found []host.Process
 		want  string

@@ -38,7 +38,7 @@ func watchCron(ctx context.Context, h *host.Host, p watchParams, now time.Time) 
 		f.file = path.Join("/etc/cron.d", f.file)
 	}
 	f.file = path.Clean(f.file)
-	units, err := h.Units(ctx, cronUnits...)
+	units, err := h.UnitsAndBoot(ctx, cronUnits...)
 	if err != nil {
 		return checks.Verdict{}, fmt.Errorf("cannot tell whether cron runs: %w", err)
 	}
@@ -117,11 +117,11 @@ func judgeCron(f cronFacts, p watchParams, now time.Time) (checks.Verdict, error
 	if entry.User != "" && !slices.Contains(f.users, entry.User) {
 		return fail("The storage watch's cron entry names a user that this host does not list, so cron does not run it.", entry.Line, "a user of /etc/passwd", entry.User)
 	}
-	daemon := checks.Evidence{Source: f.daemon.Name, Key: "cron daemon", Want: "enabled and active", Got: fmt.Sprintf("%s, %s", f.daemon.UnitFileState, f.daemon.ActiveState)}
+	daemon := checks.Evidence{Source: f.daemon.Name, Key: "cron daemon", Want: "started at boot and active", Got: fmt.Sprintf("%s, %s", f.daemon.BootState(), f.daemon.ActiveState)}
 	if !f.daemon.Installed() {
 		daemon.Got = "not installed"
 	}
-	if !f.daemon.Installed() || !f.daemon.Active() || !f.daemon.Enabled() {
+	if !f.daemon.Installed() || !f.daemon.Active() || f.daemon.Boot == "" {
 		return checks.Failed("The cron daemon does not run or is not started at boot, so the storage watch's job is never started.", daemon), nil
 	}
 	due, found := entry.Schedule.Before(now)

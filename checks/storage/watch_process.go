@@ -27,7 +27,7 @@ func watchProcess(ctx context.Context, h *host.Host, p watchParams, now time.Tim
 	slices.SortFunc(found, func(a, b host.Process) int { return cmp.Compare(a.PID, b.PID) })
 	var units map[string]host.Unit
 	if len(found) > 0 && found[0].Unit != "" {
-		if units, err = h.Units(ctx, found[0].Unit); err != nil {
+		if units, err = h.UnitsAndBoot(ctx, found[0].Unit); err != nil {
 			return checks.Verdict{}, fmt.Errorf("cannot tell what starts the storage watch at boot: %w", err)
 		}
 	}
@@ -53,7 +53,7 @@ func judgeProcess(program string, found []host.Process, units map[string]host.Un
 	if first.Container != "" {
 		return checks.Verdict{}, fmt.Errorf("cannot tell what starts the storage watch at boot: %s runs in container %s", program, first.Container[:min(12, len(first.Container))])
 	}
-	if unit := units[first.Unit]; first.Unit == "" || !unit.Enabled() {
+	if unit := units[first.Unit]; first.Unit == "" || unit.Boot == "" {
 		return checks.Failed("Nothing starts the storage watch at boot.", e), nil
 	}
 	return checks.Passed(e), nil

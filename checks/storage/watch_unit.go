@@ -14,7 +14,7 @@ import (
 )
 
 func watchUnit(ctx context.Context, h *host.Host, name string, now time.Time) (checks.Verdict, error) {
-	units, err := h.Units(ctx, name)
+	units, err := h.UnitsAndBoot(ctx, name)
 	if err != nil {
 		return checks.Verdict{}, fmt.Errorf("cannot ask about the storage watch: %w", err)
 	}
@@ -51,12 +51,12 @@ func watchService(ctx context.Context, h *host.Host, unit host.Unit, now time.Ti
 // inForce is the part of the verdict that all units share; ok says to go on.
 func inForce(unit host.Unit) (v checks.Verdict, seen []checks.Evidence, ok bool) {
 	place := cmp.Or(unit.FragmentPath, unit.Name)
-	state := checks.Evidence{Source: place, Key: unit.Name, Want: "enabled and active",
-		Got: fmt.Sprintf("%s, %s", cmp.Or(unit.UnitFileState, unit.LoadState), unit.ActiveState)}
+	state := checks.Evidence{Source: place, Key: unit.Name, Want: "started at boot and active",
+		Got: fmt.Sprintf("%s, %s", cmp.Or(unit.BootState(), unit.LoadState), unit.ActiveState)}
 	switch {
 	case !unit.Installed():
 		return checks.Failed(fmt.Sprintf("The storage watch %s is not installed.", unit.Name), state), nil, false
-	case !unit.Enabled():
+	case unit.Boot == "":
 		return checks.Failed(fmt.Sprintf("Nothing starts the storage watch %s at boot.", unit.Name), state), nil, false
 	case !unit.Active():
 		return checks.Failed(fmt.Sprintf("The storage watch %s is not active.", unit.Name), state), nil, false

@@ -38,7 +38,7 @@ type TimeDaemon struct {
 	Kind    string // Chrony, Timesyncd, NTPsec, NTPd or OpenNTPD
 	Unit    string // the unit's primary name
 	Path    string // its file
-	Enabled bool   // something starts it at boot
+	Boot    string // the link or unit file by which the next boot starts it; empty: nothing does
 	Active  bool   // it runs now; false in a file tree
 	State   string // for people: "active (running), enabled"
 	MainPID int    // 0 when it does not run
@@ -60,7 +60,7 @@ func (h *Host) liveTimeDaemons(ctx context.Context) ([]TimeDaemon, error) {
 	for i, u := range timeUnits {
 		names[i] = u.unit
 	}
-	units, err := h.Units(ctx, names...)
+	units, err := h.UnitsAndBoot(ctx, names...)
 	if err != nil {
 		return nil, fmt.Errorf("cannot tell which time daemon runs: %w", err)
 	}
@@ -74,8 +74,8 @@ func (h *Host) liveTimeDaemons(ctx context.Context) ([]TimeDaemon, error) {
 		if !unit.Installed() && !unit.Active() || seen {
 			continue
 		}
-		d := TimeDaemon{Kind: u.kind, Unit: unit.ID, Path: unit.FragmentPath, Enabled: unit.Enabled(), Active: unit.Active(),
-			State: fmt.Sprintf("%s (%s), %s", unit.ActiveState, unit.SubState, unit.UnitFileState)}
+		d := TimeDaemon{Kind: u.kind, Unit: unit.ID, Path: unit.FragmentPath, Boot: unit.Boot, Active: unit.Active(),
+			State: fmt.Sprintf("%s (%s), %s", unit.ActiveState, unit.SubState, unit.BootState())}
 		if unit.Service != nil {
 			d.MainPID = unit.Service.MainPID
 		}
@@ -100,8 +100,8 @@ func (h *Host) fileTimeDaemons(ctx context.Context) ([]TimeDaemon, error) {
 		if !installed || seen {
 			continue
 		}
-		enabled := unit.State == "enabled" || unit.State == "alias"
-		daemons = append(daemons, TimeDaemon{Kind: u.kind, Unit: unit.ID, Path: unit.Path, Enabled: enabled, State: unit.State})
+		boot := files.AtBoot()[unit.ID]
+		daemons = append(daemons, TimeDaemon{Kind: u.kind, Unit: unit.ID, Path: unit.Path, Boot: boot, State: bootState(unit.State, boot)})
 	}
 	return daemons, nil
 }
@@ -126,7 +126,7 @@ func (h *Host) TimeSources(ctx context.Context) ([]TimeSources, error) {
 		}
 		for _, counts := range []func(TimeDaemon) bool{
 			func(d TimeDaemon) bool { return d.Active },
-			func(d TimeDaemon) bool { return d.Enabled },
+			func(d TimeDaemon) bool { return d.Boot != "" },
 		} {
 			if slices.ContainsFunc(daemons, counts) {
 				daemons = slices.DeleteFunc(slices.Clone(daemons), func(d TimeDaemon) bool { return !counts(d) })

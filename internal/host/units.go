@@ -39,6 +39,10 @@ type Unit struct {
 	DropInPaths   []string // in the order in which they apply
 	NeedReload    bool     // the files changed since the manager read them
 
+	// Boot is the link or unit file by which the next boot starts it, empty when
+	// nothing does. Only [Host.UnitsAndBoot] fills it in.
+	Boot string
+
 	Triggers    []string // what it activates: of a socket, timer or path unit
 	TriggeredBy []string // what activates it
 
@@ -57,9 +61,19 @@ func (u Unit) Installed() bool { return u.LoadState == "loaded" || u.LoadState =
 // Active reports whether the unit is up now.
 func (u Unit) Active() bool { return u.ActiveState == "active" || u.ActiveState == "reloading" }
 
-// Enabled reports whether links make something start the unit at the next
-// boot, by its own name or an alias of it.
-func (u Unit) Enabled() bool { return u.UnitFileState == "enabled" || u.UnitFileState == "alias" }
+// BootState is the state of the unit's file, with what the next boot makes of
+// it where that is another thing than the word says.
+func (u Unit) BootState() string { return bootState(u.UnitFileState, u.Boot) }
+
+func bootState(state, boot string) string {
+	switch enabled := state == "enabled" || state == "alias"; {
+	case enabled && boot == "":
+		return state + ", but not started at boot: no link leads to it from default.target"
+	case !enabled && boot != "":
+		return state + ", started at boot by " + boot
+	}
+	return state
+}
 
 // ServiceState is the state of a service unit, see systemd.service(5).
 type ServiceState struct {
@@ -129,6 +143,29 @@ func (h *Host) Units(ctx context.Context, names ...string) (map[string]Unit, err
 	wg.Wait()
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
+	}
+	return units, nil
+}
+
+// UnitsAndBoot is Units with what the next boot starts of them. "Enabled" does
+// not say that: the link may belong to a target that no boot reaches, and what
+// a generator made is started without being enabled.
+func (h *Host) UnitsAndBoot(ctx context.Context, names ...string) (map[string]Unit, error) {
+	units, err := h.Units(ctx, names...)
+	if err != nil {
+		return nil, err
+	}
+	files, err := h.UnitFiles(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("cannot tell what the next boot starts: %w", err)
+	}
+	for name, u := range units {
+		file, err := files.Unit(name)
+		if err != nil {
+			return nil, fmt.Errorf("cannot tell whether the next boot starts %s: %w", name, err)
+		}
+		u.Boot = files.AtBoot()[file.ID]
+		units[name] = u
 	}
 	return units, nil
 }
