@@ -42,11 +42,16 @@ func (h *Host) readCompose(p foundProject) (composeProject, error) {
 		return c, fmt.Errorf("it has %d compose files: %d are the most", len(names), maxComposeFiles)
 	}
 	var files []composefile.File
+	left := int64(maxComposeFile)
 	for _, name := range names {
-		data, err := h.readBelow(p.dir, name)
+		data, err := h.readBelow(p.dir, name, left)
+		if errors.Is(err, ErrTooLarge) {
+			return c, fmt.Errorf("%w: %d bytes are the most that its compose files may hold together", err, maxComposeFile)
+		}
 		if err != nil {
 			return c, err
 		}
+		left -= int64(len(data))
 		c.files = append(c.files, name)
 		files = append(files, composefile.File{Name: name, Data: data})
 	}
@@ -64,14 +69,14 @@ func (h *Host) readCompose(p foundProject) (composeProject, error) {
 	return c, nil
 }
 
-// readBelow reads a compose file. One that lies outside of the project's
-// folder is read from its own.
-func (h *Host) readBelow(dir, name string) ([]byte, error) {
+// readBelow reads a compose file of at most max bytes. One that lies outside of
+// the project's folder is read from its own.
+func (h *Host) readBelow(dir, name string, max int64) ([]byte, error) {
 	rel, inside := strings.CutPrefix(name, strings.TrimSuffix(dir, "/")+"/")
 	if !inside {
 		dir, rel = path.Split(name)
 	}
-	data, _, err := h.ReadUntrusted(dir, rel, maxComposeFile)
+	data, _, err := h.ReadUntrusted(dir, rel, max)
 	return data, err
 }
 

@@ -14,9 +14,10 @@ import (
 	"github.com/hostguard/hostguard/internal/composefile"
 )
 
-// Bounds of what is read of a connector's folder.
+// Bounds of what is read of a connector's folder. YAML takes a hundred times
+// its size when it is read; the published compose file has 12 KiB.
 const (
-	maxComposeFile  = 256 << 10
+	maxComposeFile  = 128 << 10 // bytes of .env, and of all compose files together
 	maxComposeFiles = 20
 	maxConnectors   = 50
 )

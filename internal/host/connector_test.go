@@ -69,6 +69,7 @@ func TestConnectorFiles(t *testing.T) {
 		"a folder as .env":           {map[string]string{"opt/tc/compose.yaml": oneService, "opt/tc/.env/": ""}, "", "not a regular file"},
 		"COMPOSE_FILE=/etc/shadow":   {map[string]string{"opt/tc/.env": "COMPOSE_FILE=/etc/shadow", "etc/shadow": "root:secret:1"}, "", "cannot read /etc/shadow:1: a mapping is wanted here"},
 		"not YAML":                   {map[string]string{"opt/tc/compose.yaml": "a: [secret"}, "", "compose.yaml:1: it is not YAML"},
+		"large together":             {map[string]string{"opt/tc/.env": "COMPOSE_FILE=a.yml:b.yml", "opt/tc/a.yml": oneService + strings.Repeat("#\n", maxComposeFile/3), "opt/tc/b.yml": strings.Repeat("#\n", maxComposeFile/3)}, "", "compose files may hold together"},
 		"large":                      {map[string]string{"opt/tc/compose.yaml": strings.Repeat("#\n", maxComposeFile)}, "", "too large to read"},
 		"an env_file that is absent": {map[string]string{"opt/tc/compose.yaml": "services: {a: {env_file: x.env}}"}, "", "cannot find the file that env_file names"},
 	} {
