@@ -25,7 +25,7 @@ import (
 // Bounds of what the daemon may answer. Two hundred containers with their
 // networks and mounts are about half a megabyte and eight thousand values.
 const (
-	maxDockerAnswer  = 8 << 20 // bytes of one answer
+	maxDockerAnswer  = 4 << 20 // bytes of one answer
 	maxDockerValues  = 100_000 // JSON objects and arrays in one answer: "[{},{},…" grows a hundredfold when decoded
 	maxDockerHeader  = 64 << 10
 	maxDockerMessage = 300 // bytes of an error's text
