@@ -31,6 +31,7 @@ type Accounts struct {
 
 	users   map[string]int
 	groups  map[string]int
+	names   []string            // of Groups
 	byGID   map[uint32]int      // the group that a GID is named after
 	listed  map[string][]uint32 // GIDs of the groups that list a user
 	primary map[uint32][]string // users whose primary group it is
@@ -106,10 +107,17 @@ func (h *Host) readAccounts() (*Accounts, error) {
 	return a, nil
 }
 
+var newline = []byte{'\n'}
+
 func parseAccounts(passwd, group, shadow []byte, shadowErr error) *Accounts {
+	// Made for as many as there are lines: a host may have a hundred thousand.
+	users, groups := bytes.Count(passwd, newline)+1, bytes.Count(group, newline)+1
 	a := &Accounts{
 		ShadowErr: shadowErr,
-		users:     map[string]int{}, groups: map[string]int{}, byGID: map[uint32]int{},
+		Users:     make([]User, 0, users),
+		Groups:    make([]Group, 0, groups),
+		names:     make([]string, 0, groups),
+		users:     make(map[string]int, users), groups: make(map[string]int, groups), byGID: make(map[uint32]int, groups),
 		listed: map[string][]uint32{}, primary: map[uint32][]string{},
 	}
 	states := parseShadow(shadow)
@@ -149,6 +157,7 @@ func parseAccounts(passwd, group, shadow []byte, shadowErr error) *Accounts {
 			a.byGID[gid] = len(a.Groups)
 		}
 		a.Groups = append(a.Groups, g)
+		a.names = append(a.names, g.Name)
 	})
 	return a
 }
@@ -197,7 +206,7 @@ type shadowState struct {
 }
 
 func parseShadow(data []byte) map[string]shadowState {
-	states := map[string]shadowState{}
+	states := make(map[string]shadowState, bytes.Count(data, newline)+1)
 	eachLine(data, 9, func(_ int, f []string) {
 		if states[f[0]].found {
 			return
@@ -326,6 +335,10 @@ func (a *Accounts) GroupsOf(user string) []string {
 	u := a.User(user)
 	if u == nil {
 		return nil
+	}
+	primary, named := a.byGID[u.GID]
+	if named && len(a.listed[user]) == 0 { // as of most accounts, who share the name
+		return a.names[primary : primary+1 : primary+1]
 	}
 	var names []string
 	for _, gid := range append([]uint32{u.GID}, a.listed[user]...) {
