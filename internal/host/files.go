@@ -52,8 +52,10 @@ func (h *Host) ReadUntrusted(dir, rel string, max int64) ([]byte, fs.FileInfo, e
 		return nil, nil, err
 	}
 	defer anchor.Close()
+	// Only looked at first: to open a device, which the root of a container can
+	// make in its volume, may already do something.
 	fd, err := unix.Openat2(int(anchor.Fd()), rel, &unix.OpenHow{
-		Flags:   unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC,
+		Flags:   unix.O_PATH | unix.O_CLOEXEC,
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
 	})
 	if err != nil {
@@ -62,13 +64,32 @@ func (h *Host) ReadUntrusted(dir, rel string, max int64) ([]byte, fs.FileInfo, e
 		}
 		return nil, nil, pathError("open", name, err)
 	}
-	f := os.NewFile(uintptr(fd), name)
+	handle := os.NewFile(uintptr(fd), name)
+	defer handle.Close()
+	f, info, err := reopenRegular(handle)
+	if err != nil {
+		return nil, info, pathError("read", name, err)
+	}
 	defer f.Close()
 	data, info, err := readRegular(f, max)
 	if err == nil && info.Sys().(*syscall.Stat_t).Nlink > 1 {
 		data, err = nil, errors.New("has more than one name (hard link), so it may be somebody else's file")
 	}
 	return data, info, pathError("read", name, err)
+}
+
+// reopenRegular opens a file for reading that is only looked at so far, when
+// it is a regular one.
+func reopenRegular(handle *os.File) (*os.File, fs.FileInfo, error) {
+	info, err := handle.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%w (%v)", ErrNotRegular, info.Mode().Type())
+	}
+	if err != nil {
+		return nil, info, err
+	}
+	f, err := os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", handle.Fd()), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	return f, info, err
 }
 
 // ReadDir lists a folder, sorted by name.
@@ -246,6 +267,11 @@ func (h *Host) open(name string, flags int) (*os.File, error) {
 		return handle, nil
 	}
 	defer handle.Close()
+	if flags&(unix.O_PATH|unix.O_DIRECTORY) == 0 { // an image can hold devices, too
+		if info, err := handle.Stat(); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+			return nil, pathError("read", name, fmt.Errorf("%w (%v)", ErrNotRegular, info.Mode().Type()))
+		}
+	}
 	f, err := pathrs.Reopen(handle, flags)
 	return f, pathError("open", name, err)
 }

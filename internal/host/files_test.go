@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hostguard/hostguard/internal/lab"
 )
 
 // tree makes a file tree: "path/" is a folder, "path -> target" a link, else
@@ -103,6 +105,21 @@ func TestReadingNeverBlocksAndIsBounded(t *testing.T) {
 		if _, _, err := live.ReadUntrusted(root, c.name[1:], MaxFile); !errors.Is(err, c.want) {
 			t.Errorf("untrusted %s: %v, want %v", c.name, err, c.want)
 		}
+	}
+}
+
+// A device in a user's or an image's folder is not even opened: this one has no
+// driver, which only the attempt would tell.
+func TestDevicesAreNotOpened(t *testing.T) {
+	lab.Need(t, lab.Root)
+	t.Parallel()
+	root := tree(t, "dir/")
+	must(t, unix.Mknod(filepath.Join(root, "device"), unix.S_IFCHR|0o666, int(unix.Mkdev(250, 250))))
+	if _, _, err := New(Options{}).ReadUntrusted(root, "device", 100); !errors.Is(err, ErrNotRegular) {
+		t.Errorf("below a user's folder: %v", err)
+	}
+	if _, err := New(Options{Root: root}).ReadFile("/device"); !errors.Is(err, ErrNotRegular) {
+		t.Errorf("in a tree: %v", err)
 	}
 }
 
