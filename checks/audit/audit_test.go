@@ -423,3 +423,15 @@ func TestParameters(t *testing.T) {
 		t.Error("wq is taken")
 	}
 }
+
+func TestSocketsOf(t *testing.T) {
+	t.Parallel()
+	l := host.DockerLayout{Kind: "package", Sockets: []host.Place{{Name: "containerd.sock", Path: "/run/containerd/containerd.sock"}}}
+	if found, none, err := socketsOf(l); len(found) != 1 || none != "" || err != nil {
+		t.Errorf("%v %q %v", found, none, err)
+	}
+	l.Unread = errors.New("cannot read /etc/docker/daemon.json:1: it ends too early")
+	if found, _, err := socketsOf(l); found != nil || err == nil {
+		t.Errorf("docker's options cannot be read, and the sockets are %v, %v", found, err)
+	}
+}

@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path"
 	"slices"
@@ -29,7 +30,7 @@ type place struct {
 
 var discoverers = map[string]discoverer{
 	"docker-binaries":      docker(func(l host.DockerLayout) []host.Place { return l.Binaries }),
-	"docker-sockets":       docker(func(l host.DockerLayout) []host.Place { return l.Sockets }),
+	"docker-sockets":       dockerSockets,
 	"docker-configuration": docker(func(l host.DockerLayout) []host.Place { return l.Config }),
 	"docker-units":         docker(func(l host.DockerLayout) []host.Place { return l.UnitFiles }),
 	"docker-data":          docker(func(l host.DockerLayout) []host.Place { return []host.Place{l.DataRoot} }),
@@ -47,20 +48,41 @@ func docker(part func(host.DockerLayout) []host.Place) discoverer {
 		if err != nil {
 			return nil, "", err
 		}
-		switch l.Kind {
-		case "":
-			return nil, "Docker is not installed.", nil
-		case "rootless":
-			return nil, "", errors.New("cannot tell what to watch: only a rootless docker is here, whose files lie in its user's home")
-		}
-		var found []place
-		for _, p := range part(l) {
-			if p.Path != "" {
-				found = append(found, place{what: p.Name, path: p.Path})
-			}
-		}
-		return found, "", nil
+		return partOf(l, part)
 	}
+}
+
+func partOf(l host.DockerLayout, part func(host.DockerLayout) []host.Place) ([]place, string, error) {
+	switch l.Kind {
+	case "":
+		return nil, "Docker is not installed.", nil
+	case "rootless":
+		return nil, "", errors.New("cannot tell what to watch: only a rootless docker is here, whose files lie in its user's home")
+	}
+	var found []place
+	for _, p := range part(l) {
+		if p.Path != "" {
+			found = append(found, place{what: p.Name, path: p.Path})
+		}
+	}
+	return found, "", nil
+}
+
+func dockerSockets(ctx context.Context, h *host.Host) ([]place, string, error) {
+	l, err := h.DockerLayout(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	return socketsOf(l)
+}
+
+// socketsOf are docker's and containerd's sockets. Without docker's options it
+// is not known which ones there are.
+func socketsOf(l host.DockerLayout) ([]place, string, error) {
+	if l.Unread != nil {
+		return nil, "", fmt.Errorf("cannot tell on which sockets docker listens: %w", l.Unread)
+	}
+	return partOf(l, func(l host.DockerLayout) []host.Place { return l.Sockets })
 }
 
 // eachConnector collects from every connector; none known is an error.

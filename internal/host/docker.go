@@ -17,6 +17,10 @@ type DockerLayout struct {
 	Containerd []Place // containerd's root and state folders; Name is "root" or "state"
 	Others     []Place // further dockers: a snap beside the package, a user's rootless one
 	Conflicts  []Conflict
+
+	// Unread is why docker's options could not be read though the daemon answers:
+	// which sockets it has is then not known, and Sockets lacks them.
+	Unread error
 }
 
 // Conflict is a place where docker's configuration contradicts itself or the
@@ -64,10 +68,12 @@ type Container struct {
 	Image       string
 	State       string // "running", "exited" …
 	Created     time.Time
-	Labels      map[string]string
+	Labels      map[string]string // compose's only when compose gave them, and not the image
 	NetworkMode string
 	Ports       []ContainerPort
 	Mounts      []ContainerMount
+
+	imageID string
 }
 
 // ContainerPort is a port of a container; Published ones have a host side.

@@ -293,6 +293,7 @@ func (h *Host) findDockerLayout(ctx context.Context) (DockerLayout, error) {
 			Source: "docker's configuration", Want: "readable as dockerd reads it", Got: c.err.Error(),
 			Reason: "The daemon runs, and its configuration cannot be followed: it may not start again.",
 		})
+		l.Unread = c.err
 		configured = Place{Path: running, Source: "the daemon"}
 	}
 	if l.DataRoot, err = h.place("data root", configured); err != nil {
@@ -463,7 +464,7 @@ var unitDirs = []string{
 // apply: as the service manager says when it answers, else by its search path.
 func (h *Host) unitPlaces(ctx context.Context, kind, name string) ([]Place, error) {
 	if h.Running() && h.systemdAnswers(ctx) == nil {
-		units, err := h.Units(ctx, dockerUnits[kind]...)
+		units, err := h.loadedUnits(ctx, dockerUnits[kind]...)
 		if u, ok := units[name]; err == nil && ok {
 			var places []Place
 			for _, p := range append([]string{u.FragmentPath}, u.DropInPaths...) {

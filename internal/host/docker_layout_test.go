@@ -1,6 +1,8 @@
 package host
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -214,5 +216,26 @@ func TestDockerSockets(t *testing.T) {
 		if got := strings.Join(dockerSockets(c.hosts, c.activated), " "); got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
+	}
+}
+
+// TestUnreadDockerOptions: a daemon answers whose daemon.json cannot be read.
+func TestUnreadDockerOptions(t *testing.T) {
+	t.Parallel()
+	h := New(Options{})
+	unread := errors.New("it ends too early")
+	if _, err := h.dockerConf.get(t.Context(), func(context.Context) (dockerConf, error) {
+		return dockerConf{kind: "package", err: unread}, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.dockerEngine.get(t.Context(), func(context.Context) (Engine, error) {
+		return Engine{DataRoot: "/var/lib/docker"}, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	l, err := h.DockerLayout(t.Context())
+	if err != nil || !errors.Is(l.Unread, unread) || len(l.Conflicts) != 1 {
+		t.Errorf("%+v, error %v", l, err)
 	}
 }
