@@ -234,13 +234,8 @@ func (seen listening) judgeContainer(is func(host.Container) bool, what string) 
 
 // isConnectors reports whether compose made the container for a connector.
 func (seen listening) isConnectors(c host.Container) bool {
-	dir, project := c.Labels["com.docker.compose.project.working_dir"], c.Labels["com.docker.compose.project"]
-	return slices.ContainsFunc(seen.connectors, func(conn host.Connector) bool {
-		if dir != "" {
-			return path.Clean(dir) == conn.Dir
-		}
-		return project != "" && project == conn.Project
-	})
+	dir := c.ComposeDir()
+	return dir != "" && slices.ContainsFunc(seen.connectors, func(conn host.Connector) bool { return conn.Dir == dir })
 }
 
 // publishes reports whether the socket is the host side of a container's port.

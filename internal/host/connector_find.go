@@ -87,14 +87,13 @@ func (h *Host) foundProjects(containers []Container, askErr error) ([]foundProje
 	byDir := map[string]*foundProject{}
 	var ours []string
 	for _, c := range containers {
-		dir := c.Labels[labelDir]
-		if !path.IsAbs(dir) {
+		dir := c.ComposeDir()
+		if dir == "" {
 			if len(h.opts.ConnectorDirs) == 0 && LooksLikeConnector(c.Image, c.Labels[labelService]) {
 				return nil, fmt.Errorf("cannot tell the folder of container %.64q, which is a connector's but was not started by compose: name it with --connector or connector.dir", c.Name)
 			}
 			continue
 		}
-		dir = path.Clean(dir)
 		p := byDir[dir]
 		if p == nil {
 			p = &foundProject{dir: dir, project: c.Labels[labelProject]}

@@ -65,15 +65,14 @@ type Volume struct {
 type Container struct {
 	ID          string
 	Name        string // without the leading slash
-	Image       string
+	Image       string // as it was named
+	ImageID     string
 	State       string // "running", "exited" …
 	Created     time.Time
 	Labels      map[string]string // compose's only when compose gave them, and not the image
 	NetworkMode string
 	Ports       []ContainerPort
 	Mounts      []ContainerMount
-
-	imageID string
 }
 
 // ContainerPort is a port of a container; Published ones have a host side.

@@ -184,6 +184,7 @@ func (d dockerAPI) list(ctx context.Context) ([]Container, error) {
 			return nil, dockerError(d.socket, err)
 		}
 	}
+	d.dropLabelsOfImages(ctx, containers)
 	slices.SortStableFunc(containers, func(a, b Container) int { return strings.Compare(a.Name, b.Name) })
 	return containers, nil
 }
@@ -199,6 +200,7 @@ func containerFrom(s container.Summary) (Container, error) {
 		State:       s.State,
 		Created:     time.Unix(s.Created, 0),
 		Labels:      s.Labels,
+		ImageID:     s.ImageID,
 		NetworkMode: s.HostConfig.NetworkMode,
 	}
 	for _, name := range s.Names {

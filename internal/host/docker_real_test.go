@@ -88,7 +88,7 @@ func realDockerd(t *testing.T) (string, *client.Client) {
 }
 
 // importImage makes an image that holds one file.
-func importImage(t *testing.T, c *client.Client, name string) {
+func importImage(t *testing.T, c *client.Client, name string, changes ...string) {
 	t.Helper()
 	var archive bytes.Buffer
 	w := tar.NewWriter(&archive)
@@ -96,7 +96,7 @@ func importImage(t *testing.T, c *client.Client, name string) {
 		t.Fatal(err)
 	}
 	w.Close()
-	answer, err := c.ImageImport(t.Context(), image.ImportSource{Source: &archive, SourceName: "-"}, name, image.ImportOptions{})
+	answer, err := c.ImageImport(t.Context(), image.ImportSource{Source: &archive, SourceName: "-"}, name, image.ImportOptions{Changes: changes})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,6 +127,7 @@ func TestRealDocker(t *testing.T) {
 	}
 	makeContainers(t, c, dir, count)
 	compareWithInspect(t, api, c, dir)
+	t.Run("labels of an image", func(t *testing.T) { seeThroughImageLabels(t, api, c) })
 
 	best := time.Hour
 	for range 20 {
@@ -189,6 +190,23 @@ func makeContainers(t *testing.T, c *client.Client, dir string, count int) {
 	wg.Wait()
 }
 
+// seeThroughImageLabels makes a container that shows compose's labels and has
+// them from its image.
+func seeThroughImageLabels(t *testing.T, api dockerAPI, c *client.Client) {
+	importImage(t, c, "posing:1", "LABEL "+labelDir+"=/opt/tc "+labelService+"=ecc-provider")
+	made, err := c.ContainerCreate(t.Context(), &container.Config{Image: "posing:1", Cmd: []string{"/x"}}, nil, nil, nil, "posing")
+	must(t, err)
+	defer func() { must(t, c.ContainerRemove(t.Context(), made.ID, container.RemoveOptions{})) }()
+	inspected, err := c.ContainerInspect(t.Context(), made.ID)
+	must(t, err)
+	containers, err := api.list(t.Context())
+	must(t, err)
+	i := slices.IndexFunc(containers, func(c Container) bool { return c.ID == made.ID })
+	if shown := inspected.Config.Labels[labelDir]; i < 0 || shown != "/opt/tc" || containers[i].ComposeDir() != "" {
+		t.Errorf("docker shows %q, and so do we: %+v", shown, containers)
+	}
+}
+
 func compareWithInspect(t *testing.T, api dockerAPI, c *client.Client, dir string) {
 	t.Helper()
 	ctx := t.Context()
@@ -206,7 +224,7 @@ func compareWithInspect(t *testing.T, api dockerAPI, c *client.Client, dir strin
 			t.Fatal(err)
 		}
 		want := Container{
-			ID: inspected.ID, Name: strings.TrimPrefix(inspected.Name, "/"), Image: inspected.Config.Image, State: inspected.State.Status,
+			ID: inspected.ID, Name: strings.TrimPrefix(inspected.Name, "/"), Image: inspected.Config.Image, ImageID: inspected.Image, State: inspected.State.Status,
 			Created: created.Truncate(time.Second).Local(), Labels: inspected.Config.Labels, NetworkMode: string(inspected.HostConfig.NetworkMode),
 		}
 		for _, m := range inspected.Mounts {

@@ -272,6 +272,42 @@ func TestDockerLists(t *testing.T) {
 }
 
 // TestDockerHostIsNotFollowed: root's environment may name another machine.
+// Labels that a container has from its image say nothing about who made it.
+func TestLabelsOfImages(t *testing.T) {
+	t.Parallel()
+	socket := fakeDocker(t, func(w http.ResponseWriter, r *http.Request) {
+		switch at := r.URL.Path[strings.Index(r.URL.Path[1:], "/")+1:]; at {
+		case "/containers/json":
+			list := []string{}
+			for _, name := range []string{"pulled", "built", "posing", "gone"} {
+				list = append(list, fmt.Sprintf(`{"Id":"%s","Names":["/%s"],"ImageID":"%s","Labels":{"com.docker.compose.project.working_dir":"/opt/tc","com.docker.compose.service":"ecc","x":"y"}}`, name, name, name))
+			}
+			fmt.Fprintf(w, `[%s,{"Id":"plain","ImageID":"plain"}]`, strings.Join(list, ","))
+		case "/images/pulled/json":
+			fmt.Fprint(w, `{"Config":{"Labels":null}}`)
+		case "/images/built/json":
+			fmt.Fprint(w, `{"Config":{"Labels":{"com.docker.compose.project":"tc","com.docker.compose.service":"ecc"}}}`)
+		case "/images/posing/json":
+			fmt.Fprint(w, `{"Config":{"Labels":{"com.docker.compose.project.working_dir":"/opt/tc"}}}`)
+		case "/images/gone/json":
+			w.WriteHeader(http.StatusNotFound)
+		default:
+			t.Errorf("asked for %s", at)
+		}
+	})
+	api, err := New(Options{}).dialDocker(t.Context(), socket)
+	must(t, err)
+	containers, err := api.list(t.Context())
+	must(t, err)
+	got := ""
+	for _, c := range containers {
+		got += fmt.Sprintf("%s %q %d; ", c.Name, c.Labels[labelDir], len(c.Labels))
+	}
+	if want := `built "/opt/tc" 3; gone "" 1; plain "" 0; posing "" 1; pulled "/opt/tc" 3; `; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
 func TestDockerHostIsNotFollowed(t *testing.T) {
 	t.Setenv("DOCKER_HOST", "tcp://192.0.2.1:2375")
 	t.Setenv("DOCKER_API_VERSION", "1.12")
