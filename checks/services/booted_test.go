@@ -60,31 +60,33 @@ func TestBootedHost(t *testing.T) {
 		breaks  []string            // a command
 		mends   []string            // its opposite
 		failing map[string][]string // rule: what its reason must name
+		by      []string            // what runs the look
 	}{
 		{name: "all is well"},
 		{
 			"a web server runs", []string{"systemctl", "start", "nginx.service"}, []string{"systemctl", "stop", "nginx.service"},
-			map[string][]string{"SVC-001": {"nginx.service"}, "SVC-011": {"tcp 0.0.0.0:80", "tcp [::]:80"}},
+			map[string][]string{"SVC-001": {"nginx.service"}, "SVC-011": {"tcp 0.0.0.0:80", "tcp [::]:80"}}, nil,
 		},
 		{
 			"a web server starts at boot", []string{"systemctl", "enable", "nginx.service"}, []string{"systemctl", "disable", "nginx.service"},
-			map[string][]string{"SVC-001": {"nginx.service"}},
+			map[string][]string{"SVC-001": {"nginx.service"}}, nil,
 		},
 		{
 			"a job that listens", []string{"systemd-run", "--unit=job", "python3", "-m", "http.server", "8000"}, []string{"systemctl", "stop", "job.service"},
-			map[string][]string{"SVC-010": {"job.service"}, "SVC-011": {"tcp 0.0.0.0:8000"}},
+			map[string][]string{"SVC-010": {"job.service"}, "SVC-011": {"tcp 0.0.0.0:8000"}}, nil,
 		},
 		{
 			"a socket unit for another server", []string{"sh", "-c", "printf '[Socket]\\nListenStream=631\\n' >/etc/systemd/system/cups.socket && printf '[Service]\\nExecStart=/bin/true\\n' >/etc/systemd/system/cups.service && systemctl daemon-reload && systemctl start cups.socket"},
 			[]string{"systemctl", "stop", "cups.socket"},
-			map[string][]string{"SVC-002": {"cups.socket"}, "SVC-011": {"tcp [::]:631"}},
+			map[string][]string{"SVC-002": {"cups.socket"}, "SVC-011": {"tcp [::]:631"}}, nil,
 		},
 		{
 			"a unit that poses as systemd's", []string{"sh", "-c", "printf '[Service]\\nExecStart=/bin/sleep 1d\\n' >/etc/systemd/system/systemd-helper.service && systemctl daemon-reload && systemctl start systemd-helper"},
 			[]string{"systemctl", "stop", "systemd-helper.service"},
-			map[string][]string{"SVC-010": {"systemd-helper.service"}},
+			map[string][]string{"SVC-010": {"systemd-helper.service"}}, nil,
 		},
 		{name: "all is well again"},
+		{name: "in a transient unit of its own", by: []string{"systemd-run", "--wait", "--pipe", "--quiet"}},
 	} {
 		t.Run(step.name, func(t *testing.T) {
 			h := h.For(t)
@@ -95,7 +97,7 @@ func TestBootedHost(t *testing.T) {
 			if slices.Contains(step.breaks, "http.server") {
 				h.Must("sh", "-c", "until ss -Hltn | grep -q :8000; do sleep 0.05; done")
 			}
-			out := h.Must("/root/services.test", "-test.run=^TestPrintFindings$", "-test.v", "-inside")
+			out := h.Must(append(step.by, "/root/services.test", "-test.run=^TestPrintFindings$", "-test.v", "-inside")...)
 			count := 0
 			for line := range strings.Lines(out) {
 				fields := strings.SplitN(strings.TrimSpace(line), " ", 4)

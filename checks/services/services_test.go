@@ -183,6 +183,7 @@ func TestJudgeStrayUnits(t *testing.T) {
 		units   []unit
 		allowed []string
 		watch   string
+		own     string
 		blind   error
 		want    checks.Status
 		sources string
@@ -197,13 +198,16 @@ func TestJudgeStrayUnits(t *testing.T) {
 		"a pattern's name in /etc":  {units: []unit{placed("systemd-evil.service", "/etc/systemd/system/systemd-evil.service")}, want: checks.Fail, sources: "/etc/systemd/system/systemd-evil.service"},
 		"a full name in /etc":       {units: []unit{placed("docker.service", "/etc/systemd/system/docker.service")}, want: checks.Pass},
 		"transient":                 {units: []unit{placed("run-u7.service", "/run/systemd/transient/run-u7.service")}, want: checks.Fail, sources: "/run/systemd/transient/run-u7.service"},
+		"this very run":             {units: []unit{placed("run-u7.service", "/run/systemd/transient/run-u7.service"), placed("run-u7.timer", "/run/systemd/transient/run-u7.timer")}, own: "run-u7.service", want: checks.Pass},
+		"this run and another":      {units: []unit{placed("run-u7.service", "/run/systemd/transient/run-u7.service"), placed("run-u8.service", "/run/systemd/transient/run-u8.service")}, own: "run-u7.service", want: checks.Fail, sources: "/run/systemd/transient/run-u8.service"},
+		"run by a stray service":    {units: []unit{placed("runner.service", "/etc/systemd/system/runner.service")}, own: "runner.service", want: checks.Fail, sources: "/etc/systemd/system/runner.service"},
 		"a script with such a name": {units: []unit{placed("systemd-x.service", "/run/systemd/generator.late/systemd-x.service")}, want: checks.Fail, sources: "/run/systemd/generator.late/systemd-x.service"},
 		"systemd does not answer":   {units: []unit{up("ssh.service")}, blind: errors.New("no")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := strayParams{Allow: embedded.Allow, Allowed: test.allowed, Watch: storageWatch{Unit: test.watch}}
-			v, err := judgeStrayUnits(table(t), test.units, nil, p, test.blind)
+			v, err := judgeStrayUnits(table(t), test.units, nil, test.own, p, test.blind)
 			checkVerdict(t, v, err, test.want, "", test.sources)
 		})
 	}

@@ -3,6 +3,7 @@ package services
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/hostguard/hostguard/checks"
@@ -14,7 +15,8 @@ var strayUnits = checks.Check{
 	Name: "stray-units",
 	Looks: "At the service, socket, timer and path units that are active or that the next boot starts (the running systemd and the unit " +
 		"files on disk), against a list of those that belong to a minimal host. A pattern in that list covers only units whose " +
-		"file the distribution ships; one that an administrator put into /etc/systemd/system must be named in full. Under --root only the " +
+		"file the distribution ships; one that an administrator put into /etc/systemd/system must be named in full. The transient unit in " +
+		"which hostguard itself was started by systemd-run belongs, too. Under --root only the " +
 		"unit files can be seen.",
 	Blind: "Whether a unit of an allowed name does what that name says, units of users' own service managers, jobs of cron, and " +
 		"programs started without a unit. Kinds of servers that server-kind knows are left to that check.",
@@ -59,10 +61,27 @@ func probeStrayUnits(ctx context.Context, h *host.Host, p strayParams) (checks.V
 	if err != nil {
 		return checks.Verdict{}, err
 	}
-	return judgeStrayUnits(k, s.units, s.processes, p, s.blind)
+	return judgeStrayUnits(k, s.units, s.processes, ownUnit(s.processes, os.Getpid()), p, s.blind)
 }
 
-func judgeStrayUnits(k *knownServers, units []unit, processes []host.Process, p strayParams, blind error) (checks.Verdict, error) {
+// ownUnit is the unit in which hostguard runs, empty when there is none.
+func ownUnit(processes []host.Process, pid int) string {
+	for _, p := range processes {
+		if p.PID == pid {
+			return p.Unit
+		}
+	}
+	return ""
+}
+
+// isOwn reports whether the unit was made by systemd-run(1) for this very run
+// of hostguard: the service it runs in, or the timer that started that.
+func (u unit) isOwn(own string) bool {
+	return own != "" && strings.HasPrefix(u.file.Path, "/run/systemd/transient/") &&
+		(u.name == own || u.name == stemOf(own)+".timer")
+}
+
+func judgeStrayUnits(k *knownServers, units []unit, processes []host.Process, own string, p strayParams, blind error) (checks.Verdict, error) {
 	belongs, err := p.matcher()
 	if err != nil {
 		return checks.Verdict{}, err
@@ -75,6 +94,10 @@ func judgeStrayUnits(k *knownServers, units []unit, processes []host.Process, p 
 		case allows(p.Allowed, u.name), p.Watch.runs(u.name):
 			e := u.evidence(processes)
 			e.Want = "allowed by configuration"
+			tolerated = append(tolerated, e)
+		case u.isOwn(own):
+			e := u.evidence(processes)
+			e.Want = "hostguard itself runs in it"
 			tolerated = append(tolerated, e)
 		default:
 			stray = append(stray, u.evidence(processes))
