@@ -149,7 +149,7 @@ func (h *Host) mountedEarly(ctx context.Context, mounts []Mount) map[string]bool
 	for unit := range units {
 		names = append(names, unit)
 	}
-	states, err := h.Units(ctx, names...)
+	states, err := h.loadedUnits(ctx, names...)
 	if err != nil {
 		return early
 	}

@@ -47,7 +47,7 @@ func (h *Host) AuditedSince(ctx context.Context) (AuditStart, error) {
 	}
 	since := daemon.Start + auditdMargin
 	if h.systemdAnswers(ctx) == nil {
-		units, err := h.Units(ctx, "auditd.service")
+		units, err := h.loadedUnits(ctx, "auditd.service")
 		if err != nil {
 			return AuditStart{}, err
 		}

@@ -464,7 +464,7 @@ var unitDirs = []string{
 // apply: as the service manager says when it answers, else by its search path.
 func (h *Host) unitPlaces(ctx context.Context, kind, name string) ([]Place, error) {
 	if h.Running() && h.systemdAnswers(ctx) == nil {
-		units, err := h.Units(ctx, dockerUnits[kind]...)
+		units, err := h.loadedUnits(ctx, dockerUnits[kind]...)
 		if u, ok := units[name]; err == nil && ok {
 			var places []Place
 			for _, p := range append([]string{u.FragmentPath}, u.DropInPaths...) {

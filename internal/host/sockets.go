@@ -175,7 +175,7 @@ func (h *Host) nameSocketUnits(ctx context.Context, sockets []Socket) error {
 			names = append(names, u.Name)
 		}
 	}
-	units, err := h.Units(ctx, names...)
+	units, err := h.loadedUnits(ctx, names...)
 	if err != nil {
 		return err
 	}

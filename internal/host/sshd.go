@@ -339,7 +339,7 @@ func (h *Host) sshdAtStart(ctx context.Context) (*SSHD, error) {
 // service manager has, else what the unit files say.
 func (h *Host) sshdCommand(ctx context.Context) (words []string, from, unit string, err error) {
 	if h.Running() && h.systemdAnswers(ctx) == nil {
-		units, err := h.Units(ctx, sshdUnits...)
+		units, err := h.loadedUnits(ctx, sshdUnits...)
 		if err != nil {
 			return nil, "", "", err
 		}

@@ -17,7 +17,7 @@ type unitFacts struct {
 	unitTree fact[*unitfile.Tree]
 
 	unitMu sync.Mutex
-	units  map[string]*fact[Unit]
+	units  map[string]*unitFact
 }
 
 // Unit is a unit as the service manager has it; the words are systemd's own,
@@ -122,6 +122,16 @@ type UnitListen struct {
 // "not-found". Names carry their suffix (.service, .socket …). It is an error
 // when the manager cannot be asked, or refuses a name.
 func (h *Host) Units(ctx context.Context, names ...string) (map[string]Unit, error) {
+	return h.eachUnit(ctx, names, (*unitFact).whole)
+}
+
+// loadedUnits is Units without UnitFileState, which costs systemd as much as
+// all the rest: what others wait for is to be asked for by this.
+func (h *Host) loadedUnits(ctx context.Context, names ...string) (map[string]Unit, error) {
+	return h.eachUnit(ctx, names, (*unitFact).loaded)
+}
+
+func (h *Host) eachUnit(ctx context.Context, names []string, ask func(*unitFact, context.Context, *manager) (Unit, error)) (map[string]Unit, error) {
 	m, err := h.serviceManager(ctx)
 	if err != nil {
 		return nil, err
@@ -132,7 +142,7 @@ func (h *Host) Units(ctx context.Context, names ...string) (map[string]Unit, err
 	var wg sync.WaitGroup
 	for _, name := range names {
 		wg.Go(func() {
-			u, err := h.unitFact(name).get(ctx, func(ctx context.Context) (Unit, error) { return m.unit(ctx, name) })
+			u, err := ask(h.unitFact(name), ctx, m)
 			mu.Lock()
 			defer mu.Unlock()
 			if units[name] = u; err != nil {
@@ -170,14 +180,34 @@ func (h *Host) UnitsAndBoot(ctx context.Context, names ...string) (map[string]Un
 	return units, nil
 }
 
-func (h *Host) unitFact(name string) *fact[Unit] {
+// unitFact is what systemd says of one unit.
+type unitFact struct {
+	name      string
+	unit      fact[Unit] // without UnitFileState
+	fileState fact[string]
+}
+
+func (f *unitFact) loaded(ctx context.Context, m *manager) (Unit, error) {
+	return f.unit.get(ctx, func(ctx context.Context) (Unit, error) { return m.unit(ctx, f.name) })
+}
+
+func (f *unitFact) whole(ctx context.Context, m *manager) (Unit, error) {
+	u, err := f.loaded(ctx, m)
+	if err != nil || u.LoadState == "not-found" || u.LoadState == "template" {
+		return u, err
+	}
+	u.UnitFileState, err = f.fileState.get(ctx, func(ctx context.Context) (string, error) { return m.fileState(ctx, u.ID) })
+	return u, err
+}
+
+func (h *Host) unitFact(name string) *unitFact {
 	h.unitMu.Lock()
 	defer h.unitMu.Unlock()
 	if h.units == nil {
-		h.units = make(map[string]*fact[Unit])
+		h.units = make(map[string]*unitFact)
 	}
 	if h.units[name] == nil {
-		h.units[name] = new(fact[Unit])
+		h.units[name] = &unitFact{name: name}
 	}
 	return h.units[name]
 }

@@ -72,7 +72,8 @@ func (m *manager) list(ctx context.Context) ([]Unit, error) {
 	return units, nil
 }
 
-// unit asks for one unit. What systemd is asked of it, it is asked at once.
+// unit asks for one unit but for UnitFileState. What systemd is asked of it, it
+// is asked at once.
 func (m *manager) unit(ctx context.Context, name string) (Unit, error) {
 	if strings.Contains(name, "@.") {
 		return m.template(ctx, name)
@@ -90,9 +91,7 @@ func (m *manager) unit(ctx context.Context, name string) (Unit, error) {
 		u.ID, u.ActiveState, u.SubState = name, "inactive", "dead"
 		return u, nil
 	}
-	// The property UnitFileState is what systemd remembers, this is what the
-	// files say now: what the next boot will go by.
-	calls := []dbus.Call{propertyCall(path, "GetAll", busUnit), managerCall("GetUnitFileState", name)}
+	calls := []dbus.Call{propertyCall(path, "GetAll", busUnit)}
 	more, finish := typeProperties(&u)
 	for _, p := range more {
 		calls = append(calls, propertyCall(path, "Get", p.iface, p.name))
@@ -101,16 +100,8 @@ func (m *manager) unit(ctx context.Context, name string) (Unit, error) {
 	if err := storeUnit(answers[0], &u); err != nil {
 		return Unit{}, err
 	}
-	state := answers[1]
-	if u.ID != name { // an alias, whose own file is but a link
-		state = m.conn.AskAll(ctx, managerCall("GetUnitFileState", u.ID))[0]
-	}
-	var err error
-	if u.UnitFileState, err = fileState(state); err != nil {
-		return Unit{}, err
-	}
 	for i, p := range more {
-		if err := store(answers[2+i], p.name, p.value); err != nil {
+		if err := store(answers[1+i], p.name, p.value); err != nil {
 			return Unit{}, err
 		}
 	}
@@ -138,7 +129,7 @@ func unitPath(name string) string {
 func (m *manager) template(ctx context.Context, name string) (Unit, error) {
 	u := Unit{Name: name, ID: name, LoadState: "template"}
 	var err error
-	u.UnitFileState, err = fileState(m.conn.AskAll(ctx, managerCall("GetUnitFileState", name))[0])
+	u.UnitFileState, err = m.fileState(ctx, name)
 	switch {
 	case err != nil:
 		return Unit{}, err
@@ -150,11 +141,14 @@ func (m *manager) template(ctx context.Context, name string) (Unit, error) {
 	return u, nil
 }
 
-// fileState is empty when the unit has no file, and "bad" when systemd cannot
-// make sense of it: a link loop, a link to another kind of unit.
-func fileState(answer dbus.Answer) (string, error) {
+// fileState asks for what the files say of a unit now: what the next boot will
+// go by. (The property UnitFileState is what systemd remembers.) It is empty
+// when the unit has no file, and "bad" when systemd cannot make sense of it: a
+// link loop, a link to another kind of unit.
+func (m *manager) fileState(ctx context.Context, name string) (string, error) {
+	body, err := m.conn.Ask(ctx, managerCall("GetUnitFileState", name))
 	var failed dbus.Error
-	if errors.As(answer.Err, &failed) {
+	if errors.As(err, &failed) {
 		switch failed.Name {
 		case "org.freedesktop.DBus.Error.FileNotFound":
 			return "", nil
@@ -162,12 +156,12 @@ func fileState(answer dbus.Answer) (string, error) {
 			return "bad", nil
 		}
 	}
-	if answer.Err != nil {
-		return "", answer.Err
+	if err != nil {
+		return "", err
 	}
-	answer.Body.Expect("s")
-	state := answer.Body.String()
-	return state, answer.Body.Err()
+	body.Expect("s")
+	state := body.String()
+	return state, body.Err()
 }
 
 // value is how the value of a property is read.
