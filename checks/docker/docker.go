@@ -40,8 +40,8 @@ var Checks = []checks.Check{
 	},
 	{
 		Name:    "compose-limits",
-		Looks:   "Reads the connector's compose files with overrides and .env, and of each service the limits of processor, memory and log size; log sizes that daemon.json sets for all count.",
-		Blind:   "Variables that only the shell of whoever runs compose sets, and containers that were made before the files changed.",
+		Looks:   "Reads the connector's compose files with overrides and .env, and of each service the limits of processor, memory and log size; log sizes that daemon.json sets for all count. Asks docker for the limits of the containers that there are.",
+		Blind:   "Variables that only the shell of whoever runs compose sets. In a file tree, and while docker is down: the limits of containers that exist.",
 		Needs:   host.Root,
 		Binding: checks.Params(limitsParams{CPUs: true, Memory: true, LogSize: true}, limits),
 	},

@@ -166,7 +166,7 @@ func TestJudgeLimits(t *testing.T) {
 		"not a number":               {change(func(s *host.ComposeService) { s.CPUs = "NaN" }), file, all, "error no limit that docker understands"},
 		"missing, and one not known": {change(func(s *host.ComposeService) { s.CPUs, s.Memory = "", "${MEM}" }), file, all, "fail | /c.yml:3:ecc: deploy.resources.limits.cpus=none"},
 	} {
-		v, err := judgeLimits([]host.Connector{{Dir: "/c", Services: []host.ComposeService{c.service}}}, c.logs, c.params)
+		v, err := judgeLimits([]host.Connector{{Dir: "/c", Services: []host.ComposeService{c.service}}}, c.logs, nil, c.params)
 		if wanted, isError := strings.CutPrefix(c.want, "error "); isError {
 			if err == nil || !strings.Contains(err.Error(), wanted) {
 				t.Errorf("%s: error %v, want %q", name, err, wanted)
@@ -182,8 +182,46 @@ func TestJudgeLimits(t *testing.T) {
 		"not understood": {Dir: "/c", ComposeErr: errors.New("include")},
 		"no service":     {Dir: "/c"},
 	} {
-		if v, err := judgeLimits([]host.Connector{c}, file, all); err == nil {
+		if v, err := judgeLimits([]host.Connector{c}, file, nil, all); err == nil {
 			t.Errorf("%s: %s", name, text(v))
+		}
+	}
+}
+
+// TestJudgeMade: a container keeps the limits it was made with, whatever the
+// compose files say by now.
+func TestJudgeMade(t *testing.T) {
+	t.Parallel()
+	good := host.ContainerLimits{CPUs: 0.5, Memory: 64 << 20, LogDriver: "json-file", LogOpts: map[string]string{"max-size": "1m"}}
+	change := func(f func(*host.ContainerLimits)) host.ContainerLimits {
+		l := good
+		f(&l)
+		return l
+	}
+	all := limitsParams{CPUs: true, Memory: true, LogSize: true}
+	const without = ": it was made without, or the kernel cannot keep one"
+	for name, c := range map[string]struct {
+		limits host.ContainerLimits
+		params limitsParams
+		want   string
+	}{
+		"all":                  {good, all, "pass | container ecc:0:limits=processors 0.5, memory 64MiB, log 1m"},
+		"no processors":        {change(func(l *host.ContainerLimits) { l.CPUs = 0 }), all, "fail | container ecc:0:processors limit=none" + without},
+		"no memory":            {change(func(l *host.ContainerLimits) { l.Memory = 0 }), all, "fail | container ecc:0:memory limit=none" + without},
+		"no memory wanted":     {change(func(l *host.ContainerLimits) { l.Memory = 0 }), limitsParams{CPUs: true}, "pass | container ecc:0:limits=processors 0.5"},
+		"no log size":          {change(func(l *host.ContainerLimits) { l.LogOpts = nil }), all, "fail | container ecc:0:log limit=none" + without},
+		"a driver with limits": {change(func(l *host.ContainerLimits) { l.LogDriver, l.LogOpts = "local", nil }), all, "pass | container ecc:0:limits=processors 0.5, memory 64MiB, log driver local, 20 MB in five files"},
+		"a driver without":     {change(func(l *host.ContainerLimits) { l.LogDriver = "journald" }), all, "fail | container ecc:0:log limit=driver journald, whose size docker does not limit" + without},
+		"no log":               {change(func(l *host.ContainerLimits) { l.LogDriver = "none" }), all, "pass | container ecc:0:limits=processors 0.5, memory 64MiB, log driver none"},
+	} {
+		service := host.ComposeService{Name: "ecc", File: "/c.yml", Line: 3, CPUs: "1", Memory: "1g", LogDriver: "json-file", LogMaxSize: "1m"}
+		v, err := judgeLimits([]host.Connector{{Dir: "/c", Services: []host.ComposeService{service}}}, host.DockerLogs{Driver: "json-file"},
+			[]madeContainer{{"ecc", c.limits}}, c.params)
+		if v.Status == checks.Pass {
+			v.Evidence = v.Evidence[1:] // what the file says
+		}
+		if got := text(v); err != nil || got != c.want {
+			t.Errorf("%s: %s, error %v, want %s", name, got, err, c.want)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -32,12 +33,57 @@ func limits(ctx context.Context, h *host.Host, p limitsParams) (checks.Verdict, 
 	if err != nil && p.LogSize {
 		return checks.Verdict{}, err
 	}
-	return judgeLimits(connectors, logs, p)
+	made, err := madeContainers(ctx, h, connectors)
+	if err != nil {
+		return checks.Verdict{}, err
+	}
+	return judgeLimits(connectors, logs, made, p)
 }
 
-// judgeLimits wants each service of each connector limited. It is an error
-// when a compose file, or a limit in it, cannot be understood.
-func judgeLimits(connectors []host.Connector, logs host.DockerLogs, p limitsParams) (checks.Verdict, error) {
+// madeContainer is a container of a connector with the limits that it has.
+type madeContainer struct {
+	name   string
+	limits host.ContainerLimits
+}
+
+// madeContainers are the connectors' containers that there are. A docker that is
+// down has none that run, and a file tree shows none.
+func madeContainers(ctx context.Context, h *host.Host, connectors []host.Connector) ([]madeContainer, error) {
+	if !h.Running() {
+		return nil, nil
+	}
+	all, err := h.Containers(ctx)
+	if errors.Is(err, host.ErrDockerDown) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot tell the limits of the connector's containers: %w", err)
+	}
+	var ids []string
+	var ours []host.Container
+	for _, c := range all {
+		dir := c.ComposeDir()
+		if dir != "" && slices.ContainsFunc(connectors, func(conn host.Connector) bool { return conn.Dir == dir }) {
+			ids, ours = append(ids, c.ID), append(ours, c)
+		}
+	}
+	limits, err := h.ContainerLimits(ctx, ids...)
+	if err != nil {
+		return nil, fmt.Errorf("cannot tell the limits of the connector's containers: %w", err)
+	}
+	var made []madeContainer
+	for _, c := range ours {
+		if l, there := limits[c.ID]; there {
+			made = append(made, madeContainer{c.Name, l})
+		}
+	}
+	return made, nil
+}
+
+// judgeLimits wants each service of each connector limited, and each container
+// that was made of one: it keeps what it was made with. It is an error when a
+// compose file, or a limit in it, cannot be understood.
+func judgeLimits(connectors []host.Connector, logs host.DockerLogs, made []madeContainer, p limitsParams) (checks.Verdict, error) {
 	var missing, seen []checks.Evidence
 	var unknown []error
 	for _, c := range connectors {
@@ -75,6 +121,10 @@ func judgeLimits(connectors []host.Connector, logs host.DockerLogs, p limitsPara
 			seen = append(seen, checks.Evidence{Source: s.File, Line: s.Line, Key: "limits of " + s.Name, Got: strings.Join(within, ", ")})
 		}
 	}
+	for _, c := range made {
+		e, lacks := judgeMade(c, p)
+		seen, missing = append(seen, e...), append(missing, lacks...)
+	}
 	switch {
 	case len(missing) > 0: // seen for certain, whatever else is not known
 		return checks.Failed("Services of the connector lack limits: one of them can take the whole host.", missing...), nil
@@ -82,6 +132,52 @@ func judgeLimits(connectors []host.Connector, logs host.DockerLogs, p limitsPara
 		return checks.Verdict{Evidence: seen}, errors.Join(unknown...)
 	}
 	return checks.Passed(seen...), nil
+}
+
+// judgeMade compares the limits of one container with those wanted.
+func judgeMade(c madeContainer, p limitsParams) (seen, lacks []checks.Evidence) {
+	log, limited := containerLog(c.limits)
+	var within []string
+	for _, l := range []struct {
+		wanted, limited bool
+		name, want, got string
+	}{
+		{p.CPUs, c.limits.CPUs > 0, "processors", "a number of processors", strconv.FormatFloat(c.limits.CPUs, 'g', -1, 64)},
+		{p.Memory, c.limits.Memory > 0, "memory", "an amount of memory", units.BytesSize(float64(c.limits.Memory))},
+		{p.LogSize, limited, "log", "a size", log},
+	} {
+		switch {
+		case !l.wanted:
+		case l.limited:
+			within = append(within, l.name+" "+l.got)
+		default:
+			if l.name != "log" {
+				l.got = "none"
+			}
+			lacks = append(lacks, checks.Evidence{Source: "container " + c.name, Key: l.name + " limit", Want: l.want,
+				Got: l.got + ": it was made without, or the kernel cannot keep one"})
+		}
+	}
+	if len(within) > 0 {
+		seen = append(seen, checks.Evidence{Source: "container " + c.name, Key: "limits", Got: strings.Join(within, ", ")})
+	}
+	return seen, lacks
+}
+
+// containerLog tells how the log of a container is limited.
+func containerLog(l host.ContainerLimits) (got string, limited bool) {
+	switch l.LogDriver {
+	case "none":
+		return "driver none", true
+	case "local", "json-file":
+		size := l.LogOpts["max-size"]
+		if size == "" && l.LogDriver == "local" {
+			return "driver local, 20 MB in five files", true
+		}
+		got, limited, err := sizeLimit(size)
+		return got, limited && err == nil
+	}
+	return fmt.Sprintf("driver %s, whose size docker does not limit", l.LogDriver), false
 }
 
 // cpuLimit reads a number of processors; zero is no limit.

@@ -128,6 +128,7 @@ func TestRealDocker(t *testing.T) {
 	makeContainers(t, c, dir, count)
 	compareWithInspect(t, api, c, dir)
 	t.Run("labels of an image", func(t *testing.T) { seeThroughImageLabels(t, api, c) })
+	compareLimits(t, api, c)
 
 	best := time.Hour
 	for range 20 {
@@ -170,6 +171,7 @@ func makeContainers(t *testing.T, c *client.Client, dir string, count int) {
 					},
 				}, &container.HostConfig{
 					NetworkMode: "none",
+					LogConfig:   container.LogConfig{Type: "json-file", Config: map[string]string{"max-size": "1m"}},
 					Mounts: []dockermount.Mount{
 						{Type: dockermount.TypeBind, Source: dir, Target: "/bind", ReadOnly: true},
 						{Type: dockermount.TypeVolume, Source: "plain", Target: "/plain"},
@@ -280,5 +282,34 @@ func TestRealDockerdRefusesBoth(t *testing.T) {
 	l, err := h.DockerLayout(t.Context())
 	if err != nil || len(l.Conflicts) != 2 || l.Conflicts[0].Key != "data-root" || l.Conflicts[1].Key != "hosts" {
 		t.Errorf("conflicts %+v, error %v", l.Conflicts, err)
+	}
+}
+
+// compareLimits compares what is read of containers' limits with docker's own
+// word; one that is gone is no error.
+func compareLimits(t *testing.T, api dockerAPI, c *client.Client) {
+	t.Helper()
+	ctx := t.Context()
+	containers, err := api.list(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := []string{strings.Repeat("0", 64)}
+	for _, c := range containers {
+		ids = append(ids, c.ID)
+	}
+	got, err := api.limits(ctx, ids)
+	if err != nil || len(got) != len(containers) {
+		t.Fatalf("limits of %d containers, want %d, error %v", len(got), len(containers), err)
+	}
+	for id, l := range got {
+		want, err := c.ContainerInspect(ctx, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l.Memory != want.HostConfig.Memory || l.CPUs != float64(want.HostConfig.NanoCPUs)/1e9 ||
+			l.LogDriver != "json-file" || l.LogOpts["max-size"] != "1m" {
+			t.Errorf("limits %+v, docker inspect says %+v", l, want.HostConfig)
+		}
 	}
 }
