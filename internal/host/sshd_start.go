@@ -1,0 +1,176 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostguard/hostguard/internal/unitfile"
+)
+
+// sshdUnits are the units that start sshd, by distribution.
+var sshdUnits = []string{"ssh.service", "sshd.service"}
+
+// environmentFiles give the variables that those units use.
+var environmentFiles = []string{"/etc/default/ssh", "/etc/sysconfig/sshd"}
+
+// sshdAtStart is the daemon as its unit starts it, nil when sshd is not
+// installed.
+func (h *Host) sshdAtStart(ctx context.Context) (*SSHD, error) {
+	command, from, unit, err := h.sshdCommand(ctx)
+	if err != nil {
+		return nil, err
+	}
+	d := &SSHD{Path: sshdProgram, ArgsFrom: "the defaults"}
+	if len(command) > 0 {
+		d.Path, d.ArgsFrom, d.Unit = command[0], from, unit
+		env, err := h.sshdEnvironment()
+		if err != nil {
+			return nil, err
+		}
+		for _, w := range command[1:] {
+			d.Args = append(d.Args, expandVariable(w, env)...)
+		}
+	}
+	there, err := h.Exists(d.Path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot tell whether sshd is installed: %w", err)
+	}
+	if !there {
+		return nil, nil
+	}
+	return d, nil
+}
+
+// sshdCommand is the command line of the unit that starts sshd: what the
+// service manager has, else what the unit files say.
+func (h *Host) sshdCommand(ctx context.Context) (words []string, from, unit string, err error) {
+	if h.Running() && h.systemdAnswers(ctx) == nil {
+		units, err := h.loadedUnits(ctx, sshdUnits...)
+		if err != nil {
+			return nil, "", "", err
+		}
+		for _, name := range sshdUnits {
+			u := units[name]
+			if u.Service != nil && len(u.Service.ExecStart) > 0 && path.Base(u.Service.ExecStart[0].Path) == "sshd" {
+				c := u.Service.ExecStart[0]
+				return append([]string{c.Path}, c.Args[min(1, len(c.Args)):]...), u.FragmentPath, u.ID, nil
+			}
+		}
+		return nil, "", "", nil
+	}
+	for _, name := range sshdUnits {
+		file, err := h.unitFile(name)
+		if err != nil {
+			return nil, "", "", fmt.Errorf("cannot tell how sshd is started: %w", err)
+		}
+		if file == "" {
+			continue
+		}
+		words, from, err := h.execStart(file, name)
+		if err != nil || len(words) > 0 {
+			return words, from, name, err
+		}
+	}
+	return nil, "", "", nil
+}
+
+// unitFile is the file of a unit that wins, empty when there is none or it is
+// masked. (The tree of all unit files is not read for this: an image need not
+// boot.)
+func (h *Host) unitFile(name string) (string, error) {
+	for _, dir := range unitDirs {
+		real, err := h.Resolve(dir + "/" + name)
+		switch {
+		case errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR):
+			continue
+		case err != nil:
+			return "", err
+		case real == "/dev/null":
+			return "", nil
+		}
+		return dir + "/" + name, nil
+	}
+	return "", nil
+}
+
+// execStart reads ExecStart= of a unit file and its drop-ins.
+func (h *Host) execStart(file, unit string) (words []string, from string, err error) {
+	files := []string{file}
+	dropIns := map[string]string{} // by name: one in a later folder hides the others
+	for _, dir := range slices.Backward(unitDirs) {
+		more, err := h.Glob(dir + "/" + unit + ".d/*.conf")
+		if err != nil {
+			return nil, "", fmt.Errorf("cannot tell how sshd is started: %w", err)
+		}
+		for _, name := range more {
+			dropIns[path.Base(name)] = name
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(dropIns)) {
+		files = append(files, dropIns[name])
+	}
+	for _, name := range files {
+		data, err := h.ReadFile(name)
+		if err != nil {
+			return nil, "", fmt.Errorf("cannot tell how sshd is started: %w", err)
+		}
+		for _, e := range unitfile.Parse(data) {
+			if e.Section != "Service" || e.Key != "ExecStart" {
+				continue
+			}
+			if words = strings.Fields(strings.TrimLeft(e.Value, "-@:+!")); len(words) > 0 {
+				from = fmt.Sprintf("%s:%d", name, e.Line)
+			}
+		}
+	}
+	if len(words) > 0 && path.Base(words[0]) != "sshd" {
+		return nil, "", nil
+	}
+	return words, from, nil
+}
+
+// sshdEnvironment reads the files of variables, see EnvironmentFile= in
+// systemd.exec(5).
+func (h *Host) sshdEnvironment() (map[string]string, error) {
+	env := map[string]string{}
+	for _, name := range environmentFiles {
+		data, err := h.ReadFile(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("cannot tell how sshd is started: %w", err)
+		}
+		for line := range bytes.Lines(data) {
+			key, value, ok := strings.Cut(strings.TrimSpace(string(line)), "=")
+			if ok && !strings.HasPrefix(key, "#") {
+				env[key] = strings.Trim(strings.TrimSpace(value), `"'`)
+			}
+		}
+	}
+	return env, nil
+}
+
+// expandVariable replaces a word that is a variable: $X by its words, ${X} by
+// one word.
+func expandVariable(w string, env map[string]string) []string {
+	if name, ok := strings.CutPrefix(w, "${"); ok && strings.HasSuffix(name, "}") {
+		if v := env[strings.TrimSuffix(name, "}")]; v != "" {
+			return []string{v}
+		}
+		return nil
+	}
+	if name, ok := strings.CutPrefix(w, "$"); ok {
+		return strings.Fields(env[name])
+	}
+	return []string{w}
+}
