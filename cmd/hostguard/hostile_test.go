@@ -43,6 +43,7 @@ type hostility struct {
 // could not be seen is an error that names its place, and the rest of the
 // report stands.
 func TestHostileHost(t *testing.T) {
+	t.Parallel() // most of it waits for docker
 	h := bootGood(t)
 	h.Install(buildMeasure(t), "/usr/local/bin/measure")
 	good, _ := measured(t, h)
