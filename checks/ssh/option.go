@@ -92,7 +92,10 @@ func optionReason(keyword string, bad []checks.Evidence, elsewhere bool) string 
 	if elsewhere {
 		where = "in force for some connections"
 	}
-	value, _, _ := strings.Cut(bad[0].Got, " ")
+	value := bad[0].Got
+	if end := strings.IndexAny(value, " ;"); end >= 0 { // what else is said of it
+		value = value[:end]
+	}
 	if bad[0].Got == "" || strings.HasPrefix(bad[0].Got, "not set") {
 		return fmt.Sprintf("%s is not set.", keyword)
 	}

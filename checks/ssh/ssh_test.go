@@ -220,7 +220,7 @@ func TestKeyOnlyLogins(t *testing.T) {
 		"15 no SSH server":                  {files{"usr/sbin/sshd": "absent"}, everyone, checks.NotApplicable, []string{"No SSH server"}},
 		"no configuration file":             {files{sshdConfig: "absent"}, everyone, checks.Error, []string{"sshd_config"}},
 		"the release is not known":          {files{"usr/sbin/sshd": "#!/bin/sh\n"}, everyone, checks.Error, []string{"release"}},
-		"options of the unit count":         {files{"etc/systemd/system/ssh.service": "[Service]\nEnvironmentFile=-/etc/default/ssh\nExecStart=/usr/sbin/sshd -D $SSHD_OPTS\n", "etc/default/ssh": "SSHD_OPTS=\"-o PasswordAuthentication=yes\"\n"}, everyone, checks.Fail, []string{"sshd command line"}},
+		"options of the unit count":         {files{"etc/systemd/system/ssh.service": "[Service]\nEnvironmentFile=-/etc/default/ssh\nExecStart=/usr/sbin/sshd -D $SSHD_OPTS\n", "etc/default/ssh": "SSHD_OPTS=\"-o PasswordAuthentication=yes\"\n"}, everyone, checks.Fail, []string{"sshd command line (/etc/systemd/system/ssh.service:3)"}},
 		"another configuration by the unit": {files{"usr/lib/systemd/system/ssh.service": "[Service]\nExecStart=/usr/sbin/sshd -D\n", "etc/systemd/system/ssh.service.d/x.conf": "[Service]\nExecStart=\nExecStart=/usr/sbin/sshd -D -f /etc/ssh/other\n", "etc/ssh/other": "PermitRootLogin yes\n"}, everyone, checks.Fail, []string{"by password"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -241,6 +241,7 @@ func TestOption(t *testing.T) {
 		"accepted":                 {files{}, has("PasswordAuthentication", "no"), checks.Pass, []string{"/" + sshdConfig + ":1 passwordauthentication"}},
 		"by default":               {files{sshdConfig: ""}, has("PermitEmptyPasswords", "no"), checks.Pass, []string{"built-in default"}},
 		"weakened by a Match":      {files{sshdConfig: "IgnoreRhosts yes\nMatch User op\nIgnoreRhosts no\n"}, has("IgnoreRhosts", "yes"), checks.Fail, []string{"for some connections", sshdConfig + ":3", "Match User op", "without effect: yes (/" + sshdConfig + ":1)"}},
+		"one line hides another":   {files{sshdConfig: "StrictModes no\nStrictModes yes\n"}, has("StrictModes", "yes"), checks.Fail, []string{"strictmodes no is in force."}},
 		"02 order of drop-ins":     {files{sshdConfig: include, dropIn + "9-a.conf": "MaxAuthTries 9\n", dropIn + "10-a.conf": "MaxAuthTries 3\n"}, has("MaxAuthTries", "3"), checks.Pass, []string{"10-a.conf:1"}},
 		"11 its other name":        {files{sshdConfig: "PermitRootLogin prohibit-password\n"}, has("PermitRootLogin", "prohibit-password", "no"), checks.Pass, nil},
 		"a list not set":           {files{sshdConfig: ""}, has("DenyUsers", "root"), checks.Fail, []string{"not set"}},

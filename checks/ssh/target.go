@@ -50,6 +50,11 @@ func judgeAll(ctx context.Context, h *host.Host, keywords []string, judge func(t
 		if err != nil {
 			return v, err
 		}
+		for i, e := range v.Evidence {
+			if e.Source == sshdconf.CommandLine {
+				v.Evidence[i].Source += " (" + d.ArgsFrom + ")"
+			}
+		}
 		verdicts = append(verdicts, v)
 	}
 	return combine(verdicts), nil
