@@ -330,11 +330,11 @@ func (v *View) suppress(r *viewed, rel relation, o object, aspects []*aspect) (m
 	case covers:
 		return []string{fmt.Sprintf("%v suppresses it%s: %v", r.Pos, condition, r.Rule)}
 	case inside:
-		return []string{fmt.Sprintf("%v suppresses what is in %s%s", r.Pos, r.place, condition)}
+		return []string{fmt.Sprintf("%v suppresses what is in %s%s: %v", r.Pos, r.place, condition, r.Rule)}
 	case entries:
-		return []string{fmt.Sprintf("%v suppresses what also touches the folder %s%s", r.Pos, r.place, condition)}
+		return []string{fmt.Sprintf("%v suppresses what also touches the folder %s%s: %v", r.Pos, r.place, condition, r.Rule)}
 	}
-	return []string{fmt.Sprintf("%v suppresses moves and links between %s and it%s", r.Pos, r.place, condition)}
+	return []string{fmt.Sprintf("%v suppresses moves and links between %s and it%s: %v", r.Pos, r.place, condition, r.Rule)}
 }
 
 // canMove reports whether a file can be moved or linked between a rule's
@@ -367,7 +367,7 @@ func (v *View) laterNever(first int, o object, aspects []*aspect) (missing []str
 			}
 		}
 		if touched {
-			missing = append(missing, fmt.Sprintf("%v suppresses calls that also touch %s, although it comes later", r.Pos, r.place))
+			missing = append(missing, fmt.Sprintf("%v suppresses calls that also touch %s, although it comes later: %v", r.Pos, r.place, r.Rule))
 		}
 	}
 	return missing
