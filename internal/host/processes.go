@@ -144,12 +144,8 @@ func readProcess(pid int) (Process, error) {
 	if p.Kernel {
 		return p, nil
 	}
-	status, err := readProc(dir+"/status", 16<<10)
-	if err != nil {
+	if p.UID, err = effectiveUID(dir); err != nil {
 		return Process{}, err
-	}
-	if p.UID, err = effectiveUID(status); err != nil {
-		return Process{}, fmt.Errorf("cannot read %s/status: %w", dir, err)
 	}
 	p.Exe, err = readProcLink(dir + "/exe")
 	p.Hidden = denied(err) || errors.Is(err, unix.ENAMETOOLONG)
@@ -174,7 +170,7 @@ func readProc(name string, limit int) ([]byte, error) {
 		return nil, pathError("open", name, err)
 	}
 	defer unix.Close(fd)
-	data := make([]byte, 0, min(limit, 2<<10))
+	data := make([]byte, 0, min(limit, 512))
 	for len(data) < limit {
 		if len(data) == cap(data) {
 			data = append(data, 0)[:len(data)]
@@ -230,15 +226,13 @@ func parseStat(stat []byte) (Process, error) {
 	}, nil
 }
 
-func effectiveUID(status []byte) (uint32, error) {
-	_, rest, _ := bytes.Cut(status, []byte("\nUid:"))
-	line, _, _ := bytes.Cut(rest, []byte("\n"))
-	fields := strings.Fields(string(line)) // real, effective, saved, of files
-	if len(fields) < 2 {
-		return 0, errors.New("it has no line Uid")
-	}
-	uid, err := strconv.ParseUint(fields[1], 10, 32)
-	return uint32(uid), err
+// effectiveUID is the owner of the process's folder in /proc, dumpable or not
+// (fs/proc/base.c, task_dump_owner). To read it from its status takes ten times
+// as long.
+func effectiveUID(dir string) (uint32, error) {
+	var stat unix.Stat_t
+	err := unix.Stat(dir, &stat)
+	return stat.Uid, pathError("stat", dir, err)
 }
 
 // Argv reads the command line of a process, at most 64 KiB of it; it is empty

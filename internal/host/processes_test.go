@@ -1,9 +1,15 @@
 package host
 
 import (
+	"errors"
+	"fmt"
+	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -125,4 +131,48 @@ func FuzzOwnerByCgroup(f *testing.F) {
 			t.Errorf("unit %q, container %q", unit, container)
 		}
 	})
+}
+
+// TestEffectiveUIDIsThatOfStatus compares with /proc/PID/status, for every
+// process of this machine and for one of another user that is not dumpable.
+func TestEffectiveUIDIsThatOfStatus(t *testing.T) {
+	if os.Geteuid() == 0 {
+		sleep, err := os.ReadFile("/bin/sleep")
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		unreadable := filepath.Join(dir, "sleep") // who runs it must not be dumped, so that it is not read that way
+		if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o711), os.Chmod(dir, 0o711), os.WriteFile(unreadable, sleep, 0o111), os.Chmod(unreadable, 0o111)); err != nil {
+			t.Fatal(err)
+		}
+		other := exec.Command(unreadable, "60")
+		other.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}, Pdeathsig: syscall.SIGKILL}
+		if err := other.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { other.Process.Kill(); other.Wait() }()
+	}
+	processes, err := New(Options{}).Processes(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	users := map[uint32]bool{}
+	for pid, p := range processes {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if p.Kernel || err != nil { // ended meanwhile
+			continue
+		}
+		_, line, _ := strings.Cut(string(status), "\nUid:")
+		if want := strings.Fields(line)[1]; fmt.Sprint(p.UID) != want {
+			now, err := effectiveUID(fmt.Sprintf("/proc/%d", pid)) // it may have changed in between
+			if err == nil && fmt.Sprint(now) != want {
+				t.Errorf("process %d (%s): %d, status says %s", pid, p.Comm, now, want)
+			}
+		}
+		users[p.UID] = true
+	}
+	if os.Geteuid() == 0 && !users[65534] {
+		t.Errorf("only processes of the users %v", slices.Sorted(maps.Keys(users)))
+	}
 }
