@@ -580,7 +580,7 @@ var embeddedRules = []Rule{
 		"services",
 	}, References: []Reference{
 		{Framework: "man", ID: "sshd(8)"},
-	}, Check: "ssh-servers", Remediation: Remediation{Hint: "\"systemctl disable --now dropbear\" (or tinysshd.socket) and \"apt-get remove dropbear\"; dropbear-initramfs, which only runs before the host is up, may stay. \"ss -tlnp 'sport = :22'\" shows who listens."}, node: strictyaml.Node{File: "rules/ssh/logins.yaml", Line: 244, Column: 3}},
+	}, Check: "ssh-servers", Remediation: Remediation{Hint: "\"systemctl disable --now dropbear\" (or tinysshd.socket) and \"apt-get remove dropbear\"; dropbear-initramfs, which only runs before the host is up, may stay. A user's own sshd is stopped (kill) and its user asked why. \"ss -tlnp 'sport = :22'\" shows who listens."}, node: strictyaml.Node{File: "rules/ssh/logins.yaml", Line: 244, Column: 3}},
 	{ID: "SSH-015", Title: "The users who may log in over SSH are named", Rationale: "AllowUsers and AllowGroups must both let an account through. Names make a new member of the group a decision in two places. Advice: AllowGroups alone keeps everybody else out, and the configuration can name its members (ssh.users).", Source: []string{
 		"TC-20",
 	}, Severity: 1, Tags: []string{
@@ -589,7 +589,7 @@ var embeddedRules = []Rule{
 		"accounts",
 	}, References: []Reference{
 		{Framework: "man", ID: "sshd_config(5)"},
-	}, Check: "sshd-allow-users", Configured: map[string]string{"users": "ssh.users"}, Remediation: Remediation{Hint: "\"AllowUsers NAME …\" in /etc/ssh/sshd_config.d/00-hostguard.conf, with everybody who logs in and nobody else; each of them also in the group of AllowGroups (\"usermod -aG\"). Lists add up over all files: one elsewhere widens it."}, node: strictyaml.Node{File: "rules/ssh/logins.yaml", Line: 260, Column: 3}},
+	}, Check: "sshd-allow-users", Configured: map[string]string{"users": "ssh.users"}, Remediation: Remediation{Hint: "\"AllowUsers NAME …\" in /etc/ssh/sshd_config.d/00-hostguard.conf, with everybody who logs in and nobody else; each of them also in the group of AllowGroups (\"usermod -aG\"). Lists add up over all files: one elsewhere widens it."}, node: strictyaml.Node{File: "rules/ssh/logins.yaml", Line: 261, Column: 3}},
 	{ID: "STO-001", Title: "The system, docker and the logs have room on their file systems", Rationale: "On a full file system containers cannot write, audit records are lost or the host stops, and logins may fail. Inodes run out as bytes do.", Source: []string{
 		"TC-10",
 	}, Severity: 3, Tags: []string{
@@ -698,19 +698,18 @@ var embeddedRules = []Rule{
 		{File: "rules/services/services.yaml", Line: 107, Column: 12, Kind: 2, Text: "kind"},
 		{File: "rules/services/services.yaml", Line: 107, Column: 18, Kind: 2, Text: "desktop"},
 	}}, Configured: map[string]string{"allowed": "services.allow"}, Remediation: Remediation{Hint: "systemctl set-default multi-user.target, systemctl disable --now gdm3.service (or what is named), then apt-get purge the desktop's packages and apt-get autoremove --purge. An open desktop session ends with its display manager."}, node: strictyaml.Node{File: "rules/services/services.yaml", Line: 96, Column: 3}},
-	{ID: "SVC-007", Title: "OpenSSH is the only way to log in from afar", Rationale: "Telnet, r-commands, a second SSH server, web terminals, tunnels and VPN servers each let somebody in by rules of their own. What is demanded of OpenSSH (keys only, named groups) is worth nothing beside one of them.", Source: []string{
+	{ID: "SVC-007", Title: "No telnet, r-command, web terminal, tunnel or VPN server runs", Rationale: "Each of them lets somebody in by rules of its own. What is demanded of SSH (keys only, named groups) is worth nothing beside one of them.", Source: []string{
 		"TC-04",
 		"TC-11",
 		"TC-14",
 	}, Severity: 3, Tags: []string{
 		"services",
-		"ssh",
 	}, References: []Reference{
 		{Framework: "CIS Debian 12", ID: "2.1.19"},
 	}, Check: "server-kind", Params: strictyaml.Node{File: "rules/services/services.yaml", Line: 125, Column: 11, Kind: 7, Items: []strictyaml.Node{
 		{File: "rules/services/services.yaml", Line: 125, Column: 12, Kind: 2, Text: "kind"},
 		{File: "rules/services/services.yaml", Line: 125, Column: 18, Kind: 2, Text: "remote"},
-	}}, Configured: map[string]string{"allowed": "services.allow"}, Remediation: Remediation{Hint: "Make sure that you can log in with OpenSSH first. Then systemctl disable --now dropbear.service, inetd.service … (whichever is named) and apt-get purge its packages. A VPN that the operator runs on purpose is named under services.allow."}, node: strictyaml.Node{File: "rules/services/services.yaml", Line: 114, Column: 3}},
+	}}, Configured: map[string]string{"allowed": "services.allow"}, Remediation: Remediation{Hint: "Make sure that you can log in with OpenSSH first. Then systemctl disable --now telnet.socket, inetd.service … (whichever is named) and apt-get purge its packages. A VPN that the operator runs on purpose is named under services.allow."}, node: strictyaml.Node{File: "rules/services/services.yaml", Line: 114, Column: 3}},
 	{ID: "SVC-008", Title: "No name, directory, proxy or other network infrastructure runs", Rationale: "DNS, DHCP, LDAP, SNMP, proxy and messaging servers serve other machines. On a connector host they widen what can be attacked and tie the network's working to this host.", Source: []string{
 		"TC-04",
 		"TC-11",

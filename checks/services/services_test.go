@@ -47,7 +47,7 @@ func TestKnownServers(t *testing.T) {
 		"postgresql@15-main.service": "database", "postgresql-16.service": "database", "mariadb.service": "database",
 		"exim4.service": "mail", "dovecot.socket": "mail", "cups.path": "print", "cups.socket": "print", "smbd.service": "files",
 		"nfs-server.service": "files", "rpcbind.socket": "files", "gdm3.service": "desktop", "vncserver@:1.service": "desktop",
-		"dropbear.service": "remote", "tinysshd@1.service": "remote", "avahi-daemon.socket": "network", "named.service": "network",
+		"telnet.socket": "remote", "telnet@1.service": "remote", "dropbear.service": "", "avahi-daemon.socket": "network", "named.service": "network",
 		"podman.socket": "containers", "snap.lxd.daemon.service": "containers",
 		"ssh.service": "", "docker.service": "", "containerd.service": "", "cron.service": "", "systemd-resolved.service": "", "nginx-x.service": "",
 	} {
@@ -191,7 +191,8 @@ func TestJudgeStrayUnits(t *testing.T) {
 		"what belongs":              {units: []unit{up("ssh.service"), up("systemd-logind.service"), up("getty@tty1.service"), up("user@1000.service"), atBoot("docker.socket"), up("apt-daily.timer")}, want: checks.Pass},
 		"unknown":                   {units: []unit{up("foo.service")}, want: checks.Fail, sources: "/lib/systemd/system/foo.service"},
 		"unknown timer at boot":     {units: []unit{atBoot("foo.timer")}, want: checks.Fail, sources: "/lib/systemd/system/foo.timer"},
-		"of a known kind":           {units: []unit{up("nginx.service")}, want: checks.Pass}, // server-kind speaks of it
+		"of a known kind":           {units: []unit{up("nginx.service")}, want: checks.Pass},                             // server-kind speaks of it
+		"another SSH server":        {units: []unit{up("dropbear.socket"), up("tinysshd@1.service")}, want: checks.Pass}, // ssh-servers speaks of it
 		"allowed":                   {units: []unit{up("foo.service")}, allowed: []string{"foo.service"}, want: checks.Pass},
 		"the storage watch":         {units: []unit{up("df-watch.timer"), up("df-watch.service")}, watch: "df-watch.timer", want: checks.Pass},
 		"not the storage watch":     {units: []unit{up("df-watch.socket")}, watch: "df-watch.timer", want: checks.Fail, sources: "/lib/systemd/system/df-watch.socket"},

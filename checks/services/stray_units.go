@@ -19,7 +19,7 @@ var strayUnits = checks.Check{
 		"which hostguard itself was started by systemd-run belongs, too. Under --root only the " +
 		"unit files can be seen.",
 	Blind: "Whether a unit of an allowed name does what that name says, units of users' own service managers, jobs of cron, and " +
-		"programs started without a unit. Kinds of servers that server-kind knows are left to that check.",
+		"programs started without a unit. Kinds of servers that server-kind knows are left to that check, SSH servers to ssh-servers.",
 	Binding: checks.Params(strayParams{}, probeStrayUnits),
 }
 
@@ -90,7 +90,7 @@ func judgeStrayUnits(k *knownServers, units []unit, processes []host.Process, ow
 	var names []string
 	for _, u := range units {
 		switch {
-		case k.unit(u.name) != "" || belongs.covers(u):
+		case k.unit(u.name) != "" || host.IsOtherSSHUnit(u.name) || belongs.covers(u):
 		case allows(p.Allowed, u.name), p.Watch.runs(u.name):
 			e := u.evidence(processes)
 			e.Want = "allowed by configuration"

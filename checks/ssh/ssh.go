@@ -59,7 +59,7 @@ var Checks = []checks.Check{
 	},
 	{
 		Name:    "ssh-servers",
-		Looks:   "Lists processes, programs and units of SSH servers other than OpenSSH's, a second sshd with options of its own, and what else listens on port 22.",
+		Looks:   "Lists processes, programs and units of SSH servers other than OpenSSH's, a second sshd with options of its own, an sshd that another user than root runs, and what else listens on port 22.",
 		Blind:   "An SSH server under another name on another port, and in a container. In a file tree: what runs.",
 		Needs:   host.Root,
 		Binding: checks.NoParams(servers),

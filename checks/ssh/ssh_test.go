@@ -349,6 +349,8 @@ func TestServers(t *testing.T) {
 		"one":                        {files{}, checks.Pass, []string{"OpenSSH_9.2p1"}},
 		"none":                       {files{"usr/sbin/sshd": "absent"}, checks.NotApplicable, nil},
 		"15 dropbear for the initrd": {files{"usr/sbin/dropbear": "x", boot: "[Unit]\n"}, checks.Pass, []string{"/usr/sbin/dropbear", "not started"}},
+		"15 tinysshd from elsewhere": {files{boot: "[Unit]\nWants=tinysshd.socket\n",
+			"etc/systemd/system/tinysshd.socket": "[Socket]\nListenStream=2222\nAccept=yes\n", "etc/systemd/system/tinysshd@.service": "[Service]\nExecStart=/opt/sshd\n"}, checks.Fail, []string{"tinysshd.socket"}},
 		"15 dropbear at boot": {files{"usr/sbin/sshd": "absent", "usr/sbin/dropbear": "x", boot: "[Unit]\nWants=dropbear.service\n",
 			"usr/lib/systemd/system/dropbear.service": "[Service]\nExecStart=/usr/sbin/dropbear\n"}, checks.Fail, []string{"dropbear.service"}},
 	} {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -20,12 +21,26 @@ type OtherSSHServer struct {
 }
 
 // otherServers are the programs of other SSH servers.
-var otherServers = []string{"dropbear", "dropbearmulti", "tinysshd", "tinysshd-makekey", "lshd", "wolfsshd", "bitvise", "esshd"}
+var otherServers = []string{"dropbear", "dropbearmulti", "tinysshd", "lshd", "wolfsshd", "esshd"}
 
 var otherServerDirs = []string{"/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin", "/sbin", "/bin"}
 
-// otherServerUnits start them.
-var otherServerUnits = []string{"dropbear.service", "dropbear.socket", "tinysshd.socket", "tinysshd.service", "lsh-server.service", "lshd.service"}
+// otherServerUnits start them: services, sockets and templates of either.
+var otherServerUnits = []string{"dropbear", "tinysshd", "lsh-server", "lshd"}
+
+// IsOtherSSHUnit reports whether a unit of this name is an SSH server other than
+// OpenSSH's, an instance of a template included.
+func IsOtherSSHUnit(name string) bool {
+	stem, isService := strings.CutSuffix(name, ".service")
+	if !isService {
+		var isSocket bool
+		if stem, isSocket = strings.CutSuffix(name, ".socket"); !isSocket {
+			return false
+		}
+	}
+	stem, _, _ = strings.Cut(stem, "@")
+	return slices.Contains(otherServerUnits, stem)
+}
 
 // otherSSH finds SSH servers that are not the daemons.
 func (h *Host) otherSSH(ctx context.Context, processes map[int]Process, daemons []*SSHD) ([]OtherSSHServer, error) {
@@ -55,6 +70,19 @@ func (h *Host) otherSSH(ctx context.Context, processes map[int]Process, daemons 
 		}
 		out = append(out, more...)
 	}
+	programs, err := h.otherSSHPrograms()
+	if err != nil {
+		return nil, err
+	}
+	units, err := h.otherSSHUnits(ctx, len(programs) > 0)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat(out, programs, units), nil
+}
+
+// otherSSHPrograms are those installed, whether something starts them or not.
+func (h *Host) otherSSHPrograms() (out []OtherSSHServer, err error) {
 	seen := map[string]bool{}
 	for _, name := range otherServers {
 		for _, dir := range otherServerDirs {
@@ -71,18 +99,47 @@ func (h *Host) otherSSH(ctx context.Context, processes map[int]Process, daemons 
 			}
 		}
 	}
-	if len(seen) == 0 {
-		return out, nil
-	}
-	tree, err := h.UnitFiles(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("cannot tell which SSH servers are started at boot: %w", err)
-	}
-	atBoot := tree.AtBoot()
-	for _, unit := range otherServerUnits {
-		if by, ok := atBoot[unit]; ok {
-			out = append(out, OtherSSHServer{Program: unit, Place: unit + " (" + by + ")", Running: true})
+	return out, nil
+}
+
+// otherSSHUnits are the units that are active, or that the next boot starts. The
+// files of all units are read only where there is a sign of such a server: of an
+// image that does not boot they may be in any state.
+func (h *Host) otherSSHUnits(ctx context.Context, installed bool) (out []OtherSSHServer, err error) {
+	states := map[string]string{}
+	if h.Running() && h.systemdAnswers(ctx) == nil {
+		units, err := h.AllUnits(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("cannot tell which SSH servers run: %w", err)
 		}
+		for _, u := range units {
+			if IsOtherSSHUnit(u.Name) && u.ActiveState != "inactive" && u.ActiveState != "failed" {
+				states[u.Name] = u.ActiveState
+			}
+		}
+	}
+	for _, stem := range otherServerUnits {
+		for _, suffix := range []string{".service", ".socket", "@.service"} {
+			file, err := h.unitFile(stem + suffix)
+			if err != nil {
+				return nil, fmt.Errorf("cannot tell which SSH servers are installed: %w", err)
+			}
+			installed = installed || file != ""
+		}
+	}
+	if installed {
+		tree, err := h.UnitFiles(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("cannot tell which SSH servers are started at boot: %w", err)
+		}
+		for name, by := range tree.AtBoot() {
+			if IsOtherSSHUnit(name) {
+				states[name] = by
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(states)) {
+		out = append(out, OtherSSHServer{Program: name, Place: name + " (" + states[name] + ")", Running: true})
 	}
 	return out, nil
 }

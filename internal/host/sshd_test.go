@@ -122,6 +122,18 @@ func TestSSHDAtStart(t *testing.T) {
 	}
 }
 
+func TestIsOtherSSHUnit(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]bool{
+		"dropbear.service": true, "dropbear.socket": true, "dropbear@4-192.0.2.1:22-192.0.2.2:5.service": true, "tinysshd@.service": true,
+		"lshd.service": true, "ssh.service": false, "dropbear.timer": false, "dropbear-x.service": false, "dropbear": false,
+	} {
+		if got := IsOtherSSHUnit(name); got != want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
 func TestSSHDRelease(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ program, want string }{
