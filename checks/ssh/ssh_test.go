@@ -220,7 +220,7 @@ func TestKeyOnlyLogins(t *testing.T) {
 		"15 no SSH server":                  {files{"usr/sbin/sshd": "absent"}, everyone, checks.NotApplicable, []string{"No SSH server"}},
 		"no configuration file":             {files{sshdConfig: "absent"}, everyone, checks.Error, []string{"sshd_config"}},
 		"the release is not known":          {files{"usr/sbin/sshd": "#!/bin/sh\n"}, everyone, checks.Error, []string{"release"}},
-		"options of the unit count":         {files{"etc/systemd/system/ssh.service": "[Service]\nEnvironmentFile=-/etc/default/ssh\nExecStart=/usr/sbin/sshd -D $SSHD_OPTS\n", "etc/default/ssh": "SSHD_OPTS=\"-o PasswordAuthentication=yes\"\n"}, everyone, checks.Fail, []string{"sshd command line (/etc/systemd/system/ssh.service:3)"}},
+		"options of the unit count":         {files{"etc/systemd/system/ssh.service": "[Service]\nEnvironmentFile=-/etc/default/ssh\nExecStart=/usr/sbin/sshd -D $SSHD_OPTS\n", "etc/default/ssh": "SSHD_OPTS=\"-o PasswordAuthentication=yes\"\n"}, everyone, checks.Fail, []string{"sshd command line", "said by /etc/systemd/system/ssh.service:3"}},
 		"another configuration by the unit": {files{"usr/lib/systemd/system/ssh.service": "[Service]\nExecStart=/usr/sbin/sshd -D\n", "etc/systemd/system/ssh.service.d/x.conf": "[Service]\nExecStart=\nExecStart=/usr/sbin/sshd -D -f /etc/ssh/other\n", "etc/ssh/other": "PermitRootLogin yes\n"}, everyone, checks.Fail, []string{"by password"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -52,7 +52,7 @@ func judgeAll(ctx context.Context, h *host.Host, keywords []string, judge func(t
 		}
 		for i, e := range v.Evidence {
 			if e.Source == sshdconf.CommandLine {
-				v.Evidence[i].Source += " (" + d.ArgsFrom + ")"
+				v.Evidence[i].Got += "; said by " + d.ArgsFrom // not in Source: a process is another one each time
 			}
 		}
 		verdicts = append(verdicts, v)
