@@ -156,7 +156,7 @@ func judgeWatch(s bothSides) (checks.Verdict, error) {
 	case s.loadedErr != nil && !tree:
 		return checks.Verdict{Evidence: slices.Concat(wrong, unclear, seen)}, fmt.Errorf("cannot see the rules that the kernel holds: %w", s.loadedErr)
 	case len(wrong) > 0:
-		return checks.Failed(watchReason(wrong, s.files.Persisted()), slices.Concat(wrong, unclear)...), nil
+		return checks.Failed(watchReason(wrong, s.files.Persisted(), tree), slices.Concat(wrong, unclear)...), nil
 	case len(unclear) > 0:
 		return checks.Verdict{Evidence: slices.Concat(unclear, seen)}, fmt.Errorf("cannot tell whether %s is covered: %s", unclear[0].Key, unclear[0].Got)
 	case tree:
@@ -192,7 +192,7 @@ func (s bothSides) beforeDoubt(c auditrule.Coverage) bool {
 	return true
 }
 
-func watchReason(wrong []checks.Evidence, persisted string) string {
+func watchReason(wrong []checks.Evidence, persisted string, tree bool) string {
 	kernel, disk := false, false
 	for _, e := range wrong {
 		if e.Source == kernelRules || e.Source == statusSource {
@@ -202,6 +202,8 @@ func watchReason(wrong []checks.Evidence, persisted string) string {
 		}
 	}
 	switch {
+	case tree:
+		return "What must be recorded is not covered by the rules that the next boot loads."
 	case kernel && disk:
 		return "What must be recorded is covered neither by the rules in the kernel nor by those that the next boot loads."
 	case kernel:

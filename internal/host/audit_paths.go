@@ -19,7 +19,7 @@ import (
 type auditPaths struct {
 	h      *Host
 	mounts []auditrule.Mount
-	made   func() (map[string]bool, error) // what tmpfiles.d makes at boot
+	made   func() (map[string]auditrule.FileKind, error) // what tmpfiles.d makes at boot
 }
 
 func (h *Host) auditPathFacts(ctx context.Context) (*auditPaths, error) {
@@ -54,6 +54,13 @@ func (p *auditPaths) Lstat(name string) (auditrule.FileKind, error) {
 	info, err := stat(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENOTDIR):
+		if p.h.Running() {
+			return auditrule.Absent, nil
+		}
+		// Nothing has made it yet in an image, whose boot is what is judged.
+		if made, err := p.made(); err != nil || made[name] == auditrule.Dir {
+			return auditrule.Dir, err
+		}
 		return auditrule.Absent, nil
 	case err != nil:
 		return auditrule.Absent, err
@@ -102,7 +109,7 @@ func (p *auditPaths) Vanishes(name string) (bool, error) {
 		return false, nil
 	}
 	made, err := p.made()
-	return !made[real], err
+	return made[real] == auditrule.Absent, err
 }
 
 func (p *auditPaths) exists(name string) bool {
@@ -200,10 +207,18 @@ func mountUnit(point string) string {
 // tmpfilesDirs are the folders of tmpfiles.d(5), the first wins.
 var tmpfilesDirs = []string{"/etc/tmpfiles.d", "/run/tmpfiles.d", "/usr/local/lib/tmpfiles.d", "/usr/lib/tmpfiles.d"}
 
+// kindMade is what a line of tmpfiles.d(5) makes: a folder or something else.
+func kindMade(letter byte) auditrule.FileKind {
+	if strings.IndexByte("dDvqQ", letter) >= 0 {
+		return auditrule.Dir
+	}
+	return auditrule.File
+}
+
 // madeAtBoot returns the paths that systemd-tmpfiles makes at boot, their
-// parents included.
-func (h *Host) madeAtBoot() (map[string]bool, error) {
-	made := map[string]bool{}
+// parents included, and which are folders.
+func (h *Host) madeAtBoot() (map[string]auditrule.FileKind, error) {
+	made := map[string]auditrule.FileKind{}
 	seen := map[string]bool{}
 	for _, dir := range tmpfilesDirs {
 		files, err := h.Glob(dir + "/*.conf")
@@ -231,8 +246,12 @@ func (h *Host) madeAtBoot() (map[string]bool, error) {
 				if rest, ok := strings.CutPrefix(name, "/var/run/"); ok {
 					name = "/run/" + rest
 				}
-				for at := path.Clean(name); at != "/" && at != "."; at = path.Dir(at) {
-					made[at] = true
+				name = path.Clean(name)
+				if kind := kindMade(fields[0][0]); made[name] == auditrule.Absent {
+					made[name] = kind
+				}
+				for at := path.Dir(name); at != "/" && at != "."; at = path.Dir(at) {
+					made[at] = auditrule.Dir
 				}
 			}
 		}

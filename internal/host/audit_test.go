@@ -247,7 +247,7 @@ func TestVanishes(t *testing.T) {
 	t.Parallel()
 	h := auditTree(t, map[string]string{
 		"/run/made/deep/": "", "/run/gone/": "", "/etc/x/": "", "/var/run": "-> /run",
-		"/usr/lib/tmpfiles.d/a.conf": "d /run/made/deep 0755 root root -\nr /run/gone\n",
+		"/usr/lib/tmpfiles.d/a.conf": "d /run/made/deep 0755 root root -\nr /run/gone\nd /run/later/deep\nf /run/later/file\n",
 		"/usr/lib/tmpfiles.d/b.conf": "d /run/gone\n", "/etc/tmpfiles.d/b.conf": "# hides the other one\n",
 	})
 	p, err := h.auditPathFacts(t.Context())
@@ -259,6 +259,13 @@ func TestVanishes(t *testing.T) {
 	} {
 		if got, err := p.Vanishes(name); got != want || err != nil {
 			t.Errorf("22 %s: %v %v", name, got, err)
+		}
+	}
+	for name, want := range map[string]auditrule.FileKind{
+		"/run/later": auditrule.Dir, "/run/later/deep": auditrule.Dir, "/run/later/file": auditrule.Absent, "/run/never": auditrule.Absent,
+	} {
+		if got, err := p.Lstat(name); got != want || err != nil {
+			t.Errorf("22 %s, which an image's boot makes: kind %v, want %v, error %v", name, got, want, err)
 		}
 	}
 }
