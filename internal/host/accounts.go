@@ -118,7 +118,7 @@ func parseAccounts(passwd, group, shadow []byte, shadowErr error) *Accounts {
 		Groups:    make([]Group, 0, groups),
 		names:     make([]string, 0, groups),
 		users:     make(map[string]int, users), groups: make(map[string]int, groups), byGID: make(map[uint32]int, groups),
-		listed: map[string][]uint32{}, primary: map[uint32][]string{},
+		listed: map[string][]uint32{}, primary: make(map[uint32][]string, users),
 	}
 	states := parseShadow(shadow)
 	eachLine(passwd, 7, func(line int, f []string) {
@@ -172,16 +172,27 @@ func (a *Accounts) elsewhere(file string, line int) {
 	}
 }
 
-// eachLine calls f with the fields of every line that has enough of them.
+// eachLine calls f with the fields of every line that has enough of them; f
+// keeps the strings, but not the slice. All strings share one copy of the file.
 func eachLine(data []byte, fields int, f func(line int, fields []string)) {
 	number := 0
-	for text := range bytes.Lines(data) {
+	parts := make([]string, 0, 2*fields)
+	for text := range strings.Lines(string(data)) {
 		number++
-		text = bytes.TrimRight(bytes.TrimLeft(text, " \t"), "\r\n")
+		text = strings.TrimRight(strings.TrimLeft(text, " \t"), "\r\n")
 		if len(text) == 0 || text[0] == '#' {
 			continue
 		}
-		parts := strings.SplitN(string(text), ":", fields)
+		parts = parts[:0]
+		for rest, more := text, true; more; {
+			part := rest
+			if len(parts) < fields-1 {
+				part, rest, more = strings.Cut(rest, ":")
+			} else {
+				more = false
+			}
+			parts = append(parts, part)
+		}
 		if isCompat(parts[0]) {
 			parts = append(parts, make([]string, fields)...)
 		}

@@ -85,6 +85,7 @@ func (h *Host) SSHServers(ctx context.Context) (*SSHServers, error) {
 }
 
 func (h *Host) findSSH(ctx context.Context) (*SSHServers, error) {
+	go h.Accounts(ctx) // what is asked for next, and takes long where there are many
 	s := &SSHServers{}
 	var processes map[int]Process
 	if h.Running() {
