@@ -25,6 +25,13 @@ type workdir struct {
 
 const workdirPrefix = "hostguard-lab-"
 
+// locks are those of all folders of this process. One that nothing refers to
+// any more would be collected, closed, and with that let go.
+var locks struct {
+	sync.Mutex
+	held []*os.File
+}
+
 // sweepOnce removes the leftovers of killed tests at this process's first use.
 var sweepOnce sync.Once
 
@@ -43,6 +50,9 @@ func newWorkdir(kind string) (*workdir, error) {
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return nil, fmt.Errorf("cannot lock %s: %w", path, err)
 	}
+	locks.Lock()
+	locks.held = append(locks.held, lock)
+	locks.Unlock()
 	// Daemons of test hosts with other user ids pass through it.
 	if err := os.Chmod(path, 0o711); err != nil {
 		return nil, fmt.Errorf("cannot make a folder for the lab: %w", err)
