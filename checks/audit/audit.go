@@ -13,7 +13,7 @@ import (
 var Checks = []checks.Check{
 	{
 		Name:    "audit-status",
-		Looks:   "The kernel's audit status by netlink (enabled, failure mode, lost records, backlog, rate limit) and which program takes the records.",
+		Looks:   "The kernel's audit status by netlink (enabled, failure mode, lost records, backlog, rate limit), which program takes the records, and what the rules of the next boot set of this.",
 		Blind:   "Whether records that were taken reached the disk, and records lost before the counter was last reset.",
 		Needs:   host.Running | host.Root | host.AuditNetlink,
 		Binding: checks.Params(defaultStatus, status),

@@ -424,6 +424,37 @@ func TestParameters(t *testing.T) {
 	}
 }
 
+// TestNextBoot: a good status that the next boot undoes is not one.
+func TestNextBoot(t *testing.T) {
+	t.Parallel()
+	good := checks.Passed(checks.Evidence{Source: statusSource, Key: "lost", Got: "0"})
+	for name, c := range map[string]struct {
+		set     map[string]string
+		aspects []string
+		want    string
+	}{
+		"as wanted":       {map[string]string{"b": "8192", "f": "1", "r": "0", "e": "1"}, aspects, ""},
+		"nothing":         {nil, aspects, ""},
+		"no limit":        {map[string]string{"b": "0"}, aspects, ""},
+		"a short backlog": {map[string]string{"b": "64"}, aspects, "-b 64"},
+		"a rate":          {map[string]string{"r": "10"}, aspects, "-r 10"},
+		"panic":           {map[string]string{"f": "2"}, aspects, "-f 2"},
+		"unknown":         {map[string]string{"f": "9"}, aspects, "-f 9"},
+		"not asked":       {map[string]string{"r": "10"}, []string{"failure"}, ""},
+	} {
+		p := defaultStatus
+		p.Aspects = c.aspects
+		boot := auditrule.Loaded{Settings: c.set, Places: map[string]auditrule.Pos{}}
+		for option := range c.set {
+			boot.Places[option] = auditrule.Pos{File: "/etc/audit/rules.d/a.rules", Line: 3}
+		}
+		v := withNextBoot(good, boot, p)
+		if failed := v.Status == checks.Fail; failed != (c.want != "") || failed && (v.Evidence[0].Got != c.want || v.Evidence[0].Line != 3) {
+			t.Errorf("%s: %v %q\n%s", name, v.Status, v.Reason, places(v.Evidence))
+		}
+	}
+}
+
 func TestSocketsOf(t *testing.T) {
 	t.Parallel()
 	l := host.DockerLayout{Kind: "package", Sockets: []host.Place{{Name: "containerd.sock", Path: "/run/containerd/containerd.sock"}}}

@@ -57,6 +57,9 @@ func judgeDaemon(s daemonSeen) (checks.Verdict, error) {
 		return checks.Failed("auditd is not installed.", boot), nil
 	}
 	if s.boot == "" {
+		if state == "enabled" || state == "alias" {
+			boot.Got += ", but no link leads to it from default.target"
+		}
 		return checks.Failed("The next boot does not start auditd.", boot), nil
 	}
 	boot.Source, boot.Want, boot.Got = s.boot, "", state+", started"

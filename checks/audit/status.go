@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/hostguard/hostguard/checks"
+	"github.com/hostguard/hostguard/internal/auditrule"
 	"github.com/hostguard/hostguard/internal/host"
 )
 
@@ -66,7 +67,52 @@ func status(ctx context.Context, h *host.Host, p statusParams) (checks.Verdict, 
 		}
 		c.Exe = process.Exe
 	}
-	return judgeStatus(s, c, p), nil
+	v := judgeStatus(s, c, p)
+	if !slices.ContainsFunc(p.Aspects, func(a string) bool { return bootOptions[a] != "" }) {
+		return v, nil
+	}
+	files, err := h.AuditFiles(ctx)
+	if err != nil {
+		return checks.Verdict{Evidence: v.Evidence}, fmt.Errorf("cannot tell what the next boot sets: %w", err)
+	}
+	return withNextBoot(v, files.Boot, p), nil
+}
+
+// bootOptions are the options of auditctl(8) that set an aspect at boot.
+var bootOptions = map[string]string{"backlog": "b", "failure": "f", "rate": "r"}
+
+// withNextBoot adds to a verdict on the kernel's status what the rules that the
+// next boot loads make of it.
+func withNextBoot(v checks.Verdict, boot auditrule.Loaded, p statusParams) checks.Verdict {
+	var wrong []checks.Evidence
+	for _, aspect := range p.Aspects {
+		option := bootOptions[aspect]
+		value, set := boot.Settings[option]
+		if !set {
+			continue
+		}
+		n, err := strconv.ParseUint(value, 10, 32)
+		ok, want := err == nil, ""
+		switch aspect {
+		case "backlog":
+			ok, want = ok && (n == 0 || n >= uint64(p.MinBacklogLimit)), fmt.Sprintf("-b %d or more", p.MinBacklogLimit)
+		case "rate":
+			ok, want = ok && n == 0, "-r 0 or none"
+		case "failure":
+			ok, want = ok && n < uint64(len(failureModes)) && slices.Contains(p.FailureModes, failureModes[n]), fmt.Sprintf("one of %v", p.FailureModes)
+		}
+		if !ok {
+			wrong = append(wrong, at(boot.Places[option], aspect+" at the next boot", want, "-"+option+" "+value))
+		}
+	}
+	switch {
+	case wrong == nil:
+		return v
+	case v.Status == checks.Fail:
+		v.Evidence = append(wrong, v.Evidence...)
+		return v
+	}
+	return checks.Failed("The next boot sets what the kernel's audit must not be set to.", append(wrong, v.Evidence...)...)
 }
 
 const statusSource = "kernel audit status"
