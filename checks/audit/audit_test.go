@@ -102,7 +102,7 @@ func TestJudgeDaemonConfig(t *testing.T) {
 		"ignore":                       {strings.Replace(debian, "\nspace_left_action = SYSLOG", "\nspace_left_action = ignore", 1), "space_left_action"},
 		"left out is ignore":           {strings.Replace(debian, "disk_full_action = SUSPEND\n", "", 1), "disk_full_action"},
 		"rotation of one file is none": {strings.Replace(debian, "num_logs = 5", "num_logs = 1", 1), "num_logs"},
-		"the warning never comes":      {strings.Replace(debian, "space_left = 75", "space_left = 0", 1), "space_left"},
+		"the warning never comes":      {strings.NewReplacer("admin_space_left = 50", "admin_space_left = 1%", "space_left = 75", "space_left = 0%").Replace(debian), "space_left"},
 		"nothing is written":           {strings.Replace(debian, "write_logs = yes", "write_logs = no", 1), "write_logs"},
 		"the last of two wins":         {debian + "disk_error_action = halt\n", "disk_error_action"},
 		"nothing is configured":        {"", "max_log_file_action"},

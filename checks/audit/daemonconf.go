@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -46,6 +47,11 @@ func daemonConfig(ctx context.Context, h *host.Host, p daemonConfigParams) (chec
 		return checks.Inapplicable("auditd is not installed."), nil
 	}
 	conf, err := h.AuditdConf(ctx)
+	var refused *auditrule.LineError
+	if errors.As(err, &refused) {
+		return checks.Failed("auditd refuses its configuration: it does not start with it.",
+			at(refused.Pos, "auditd.conf", "a configuration that auditd takes", refused.Reason)), nil
+	}
 	if err != nil {
 		return checks.Verdict{}, err
 	}

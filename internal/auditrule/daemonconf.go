@@ -45,13 +45,18 @@ var daemonKeywords = map[string]bool{
 const maxDaemonLine = 158
 
 // ParseDaemonConf reads auditd.conf. Where a setting is repeated, the last
-// wins. The error is a *LineError where auditd would not start.
+// wins. The error is a *LineError where auditd would not start; its line is 0
+// when nothing that is written is at fault, but what is not. Like auditd it
+// leaves out a last line that does not end.
 func ParseDaemonConf(file string, data []byte) (DaemonConf, error) {
 	conf := DaemonConf{settings: map[string]DaemonSetting{}}
 	number := 0
 	for chunk := range bytes.Lines(data) {
+		text, ended := strings.CutSuffix(string(chunk), "\n")
+		if !ended {
+			break
+		}
 		number++
-		text := strings.TrimSuffix(string(chunk), "\n")
 		pos := Pos{file, number}
 		words := splitSpaces(text)
 		if len(chunk) > maxDaemonLine+1 || len(words) == 0 || strings.HasPrefix(words[0], "#") {
@@ -74,7 +79,23 @@ func ParseDaemonConf(file string, data []byte) (DaemonConf, error) {
 		if len(words) > 3 {
 			setting.Option = words[3]
 		}
+		if refuses := daemonValues[name]; refuses != nil {
+			if why := refuses(setting); why != "" {
+				return refuse("%s: %s", name, why)
+			}
+		}
+		if name == "action_mail_acct" && lower(conf.Get("verify_email").Value) == "yes" { // as set so far
+			if why := mailProblem(setting.Value); why != "" {
+				return refuse("%s: %s", name, why)
+			}
+		}
 		conf.settings[name] = setting
+	}
+	if number > 0 {
+		if refused := conf.together(); refused != nil {
+			refused.Pos.File = file
+			return DaemonConf{}, refused
+		}
 	}
 	return conf, nil
 }

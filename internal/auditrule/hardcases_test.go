@@ -397,20 +397,6 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
-func TestDaemonConf(t *testing.T) {
-	t.Parallel()
-	conf, err := ParseDaemonConf("f", []byte("# c\nspace_left_action = EXEC /bin/x\nnum_logs = 5\n num_logs = 6\n"))
-	if err != nil || conf.Get("num_logs").Value != "6" || conf.Get("num_logs").Pos.Line != 4 || conf.Get("space_left_action").Option != "/bin/x" ||
-		conf.Get("disk_full_action").Value != "ignore" || conf.Get("disk_full_action").Pos.Line != 0 {
-		t.Errorf("%v %v", conf, err)
-	}
-	for _, bad := range []string{"num_logs=5\n", "nosuch = 5\n", "num_logs = 5 6\n", "num_logs =\n"} {
-		if _, err := ParseDaemonConf("f", []byte(bad)); err == nil {
-			t.Errorf("%q is taken", bad)
-		}
-	}
-}
-
 // Bad input is refused with its place, bounded and without a panic.
 func FuzzLoad(f *testing.F) {
 	for _, seed := range []string{"-w /etc -p wa -k k\n", "-a always,exit -F arch=b64 -S open,1 -F auid>=1000 -C uid!=gid -k x\n-D\n-e 2\n", "\\ \\\\ -w", "-w /" + strings.Repeat("x", 5000),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -231,15 +232,44 @@ func TestAuditFilesBadInput(t *testing.T) {
 
 func TestAuditdConf(t *testing.T) {
 	t.Parallel()
-	conf, err := auditTree(t, map[string]string{AuditdConfFile: "space_left_action = SYSLOG\n"}).AuditdConf(t.Context())
+	conf, err := auditTree(t, map[string]string{AuditdConfFile: "space_left = 1\nspace_left_action = SYSLOG\n"}).AuditdConf(t.Context())
 	if err != nil || !conf.Exists || conf.Get("space_left_action").Value != "SYSLOG" {
 		t.Errorf("%+v %v", conf, err)
 	}
 	if conf, err := auditTree(t, nil).AuditdConf(t.Context()); err != nil || conf.Exists || conf.Get("disk_full_action").Value != "ignore" {
 		t.Errorf("without a file: %+v %v", conf, err)
 	}
-	if _, err := auditTree(t, map[string]string{AuditdConfFile: "nonsense = 1\n"}).AuditdConf(t.Context()); err == nil || !strings.Contains(err.Error(), AuditdConfFile+":1") {
-		t.Errorf("a line that auditd refuses: %v", err)
+	const space = "space_left = 2\nadmin_space_left = 1\n"
+	for _, c := range []struct {
+		name, conf string
+		more       map[string]string
+		refused    int // line; -1: auditd takes it; -2: cannot be told
+	}{
+		{"a line that auditd refuses", "nonsense = 1\n", nil, 1},
+		{"limits that auditd refuses", "admin_space_left = 5\nspace_left = 5\n", nil, 2},
+		{"a program", space + "disk_full_action = exec /p\n", map[string]string{"/p": "x"}, 3},
+		{"no program", space + "disk_full_action = exec /p\n", nil, 3},
+		{"a folder as program", space + "disk_full_action = exec /p\n", map[string]string{"/p/": ""}, 3},
+		{"a log", space + "log_file = /var/l/a\n", map[string]string{"/var/l/": ""}, -1},
+		{"no folder for the log", space + "log_file = /var/l/a\n", nil, 3},
+		{"a folder as log", space + "log_file = /var/l/a\n", map[string]string{"/var/l/a/": ""}, 3},
+		{"a group and a log in /var/log", space + "log_group = adm\nlog_file = /var/log/a\n", map[string]string{"/var/log/": "", "/etc/group": "adm:x:4:\n"}, 4},
+		{"a group", space + "log_group = adm\n", map[string]string{"/etc/group": "adm:x:4:\n"}, -1},
+		{"a group that may be elsewhere", space + "log_group = adm\n", map[string]string{"/etc/group": "root:x:0:\n"}, -2},
+	} {
+		files := map[string]string{AuditdConfFile: c.conf}
+		maps.Copy(files, c.more)
+		_, err := auditTree(t, files).AuditdConf(t.Context())
+		var refused *auditrule.LineError
+		got := -1
+		if errors.As(err, &refused) {
+			got = refused.Pos.Line
+		} else if err != nil {
+			got = -2
+		}
+		if got != c.refused {
+			t.Errorf("%s: %v", c.name, err)
+		}
 	}
 }
 
