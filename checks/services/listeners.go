@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path"
 	"slices"
 	"strconv"
@@ -93,7 +92,6 @@ type listening struct {
 	connectors []host.Connector
 	containers []host.Container
 	docker     error // why docker's containers are not known
-	self       int   // our own process
 }
 
 func probeListeners(ctx context.Context, h *host.Host, p listenerParams) (checks.Verdict, error) {
@@ -101,7 +99,7 @@ func probeListeners(ctx context.Context, h *host.Host, p listenerParams) (checks
 	if err != nil {
 		return checks.Verdict{}, err
 	}
-	seen := listening{self: os.Getpid()}
+	var seen listening
 	if seen.sockets, err = h.Sockets(ctx); err != nil {
 		return checks.Verdict{}, err
 	}
@@ -191,7 +189,7 @@ func (seen listening) judge(s host.Socket, p listenerParams) (opinion, string) {
 	if s.Loopback() && !p.Loopback {
 		return belongs, "reached from the host itself only"
 	}
-	if len(s.PIDs) == 1 && s.PIDs[0] == seen.self {
+	if s.Own {
 		return belongs, "hostguard asks something itself"
 	}
 	if s.Container != "" {

@@ -3,7 +3,6 @@ package services
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/hostguard/hostguard/checks"
@@ -61,13 +60,13 @@ func probeStrayUnits(ctx context.Context, h *host.Host, p strayParams) (checks.V
 	if err != nil {
 		return checks.Verdict{}, err
 	}
-	return judgeStrayUnits(k, s.units, s.processes, ownUnit(s.processes, os.Getpid()), p, s.blind)
+	return judgeStrayUnits(k, s.units, s.processes, ownUnit(s.processes), p, s.blind)
 }
 
 // ownUnit is the unit in which hostguard runs, empty when there is none.
-func ownUnit(processes []host.Process, pid int) string {
+func ownUnit(processes []host.Process) string {
 	for _, p := range processes {
-		if p.PID == pid {
+		if p.Own {
 			return p.Unit
 		}
 	}

@@ -31,6 +31,7 @@ type Process struct {
 	Unit      string        // systemd's unit by cgroup: "ssh.service", "session-3.scope"; empty when there is none
 	Container string        // id of the container by cgroup, 64 hex digits; empty on the host itself
 	Kernel    bool          // a kernel thread
+	Own       bool          // hostguard itself
 	Hidden    bool          // its program cannot be seen: not by others than root, sometimes not by root, and not where its path is longer than the kernel tells
 }
 
@@ -141,6 +142,7 @@ func readProcess(pid int) (Process, error) {
 	if err != nil {
 		return Process{}, fmt.Errorf("cannot read %s/stat: %w", dir, err)
 	}
+	p.Own = pid == os.Getpid()
 	if p.Kernel {
 		return p, nil
 	}

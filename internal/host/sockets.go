@@ -34,6 +34,7 @@ type Socket struct {
 	Inode  uint64
 	PIDs   []int  // processes that hold it, ascending
 	Unheld bool   // no process has it open: the kernel's own (NFS, WireGuard, VXLAN …), or kept alive by io_uring
+	Own    bool   // only hostguard itself has it open: it asks something
 	Hidden string // why its holder cannot be seen; empty when it can, or when there surely is none
 
 	// Of the process that serves it: the first holder outside of containers and
@@ -109,6 +110,7 @@ func (h *Host) readSockets(ctx context.Context) ([]Socket, error) {
 			s.Hidden = unseen.Error()
 		}
 		s.Unheld = len(s.PIDs) == 0 && unseen == nil
+		s.Own = len(s.PIDs) == 1 && processes[s.PIDs[0]].Own
 		s.PID = server(s.PIDs, processes, systemdRuns)
 		p := processes[s.PID]
 		s.Exe, s.Unit, s.Container = cmp.Or(p.Exe, p.Comm), p.Unit, p.Container

@@ -80,7 +80,7 @@ func TestSocketsOfThisTest(t *testing.T) {
 		if s.Families() != o.families || s.Loopback() != o.loopback {
 			t.Errorf("%s: reached over %s, loopback %v; want %s, %v", want, s.Families(), s.Loopback(), o.families, o.loopback)
 		}
-		if s.PID != os.Getpid() || s.Exe != self || !s.Genuine || s.Unheld || s.Hidden != "" {
+		if s.PID != os.Getpid() || s.Exe != self || !s.Genuine || !s.Own || s.Unheld || s.Hidden != "" {
 			t.Errorf("%s: held by %d %s (unheld %v, hidden %q), want %d %s", want, s.PID, s.Exe, s.Unheld, s.Hidden, os.Getpid(), self)
 		}
 	}
