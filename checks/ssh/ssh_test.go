@@ -213,14 +213,25 @@ func TestKeyOnlyLogins(t *testing.T) {
 		"root yes, kept out by AllowGroups": {files{sshdConfig: "PermitRootLogin yes\nAllowGroups ssh_login_group\n"}, onlyRoot, checks.Pass, []string{"uid 0"}},
 		"root by a Match block":             {files{sshdConfig: "PermitRootLogin no\nMatch Address 127.0.0.1\nPermitRootLogin yes\n"}, onlyRoot, checks.Fail, []string{"from 127.0.0.1"}},
 
-		"12 a byte order mark":              {files{sshdConfig: "\ufeffUsePAM yes\n" + keyOnly}, everyone, checks.Error, []string{sshdConfig + ":1"}},
-		"14 a folder in a drop-in's place":  {files{sshdConfig: include + keyOnly, dropIn + "x.conf/y": ""}, everyone, checks.Pass, nil},
-		"14 a dangling link as drop-in":     {files{sshdConfig: include + keyOnly, dropIn + "x.conf": "-> /nowhere"}, everyone, checks.Error, []string{"x.conf"}},
-		"14 a device as drop-in":            {files{sshdConfig: include + keyOnly, dropIn + "x.conf": "-> /../proc/version"}, everyone, checks.Error, nil},
-		"15 no SSH server":                  {files{"usr/sbin/sshd": "absent"}, everyone, checks.NotApplicable, []string{"No SSH server"}},
-		"no configuration file":             {files{sshdConfig: "absent"}, everyone, checks.Error, []string{"sshd_config"}},
-		"the release is not known":          {files{"usr/sbin/sshd": "#!/bin/sh\n"}, everyone, checks.Error, []string{"release"}},
-		"options of the unit count":         {files{"etc/systemd/system/ssh.service": "[Service]\nEnvironmentFile=-/etc/default/ssh\nExecStart=/usr/sbin/sshd -D $SSHD_OPTS\n", "etc/default/ssh": "SSHD_OPTS=\"-o PasswordAuthentication=yes\"\n"}, everyone, checks.Fail, []string{"sshd command line", "said by /etc/systemd/system/ssh.service:3"}},
+		"12 a byte order mark":             {files{sshdConfig: "\ufeffUsePAM yes\n" + keyOnly}, everyone, checks.Error, []string{sshdConfig + ":1"}},
+		"14 a folder in a drop-in's place": {files{sshdConfig: include + keyOnly, dropIn + "x.conf/y": ""}, everyone, checks.Pass, nil},
+		"14 a dangling link as drop-in":    {files{sshdConfig: include + keyOnly, dropIn + "x.conf": "-> /nowhere"}, everyone, checks.Error, []string{"x.conf"}},
+		"14 a device as drop-in":           {files{sshdConfig: include + keyOnly, dropIn + "x.conf": "-> /../proc/version"}, everyone, checks.Error, nil},
+		"15 no SSH server":                 {files{"usr/sbin/sshd": "absent"}, everyone, checks.NotApplicable, []string{"No SSH server"}},
+		"no configuration file":            {files{sshdConfig: "absent"}, everyone, checks.Error, []string{"sshd_config"}},
+		"the release is not known":         {files{"usr/sbin/sshd": "#!/bin/sh\n"}, everyone, checks.Error, []string{"release"}},
+		"options of the unit count":        {files{"etc/systemd/system/ssh.service": "[Service]\nEnvironmentFile=-/etc/default/ssh\nExecStart=/usr/sbin/sshd -D $SSHD_OPTS\n", "etc/default/ssh": "SSHD_OPTS=\"-o PasswordAuthentication=yes\"\n"}, everyone, checks.Fail, []string{"sshd command line", "said by /etc/systemd/system/ssh.service:3"}},
+		"13 a socket's service for each connection": {files{
+			"usr/lib/systemd/system/default.target": "[Unit]\nRequires=sockets.target\n", "usr/lib/systemd/system/sockets.target": "[Unit]\n",
+			"usr/lib/systemd/system/ssh.service": "[Service]\nExecStart=/usr/sbin/sshd -D\n", "usr/lib/systemd/system/ssh.socket": "[Socket]\nListenStream=22\nAccept=yes\n",
+			"etc/systemd/system/sockets.target.wants/ssh.socket": "-> /usr/lib/systemd/system/ssh.socket", "usr/lib/systemd/system/ssh@.service": "[Service]\nExecStart=-/usr/sbin/sshd -i\n",
+			"etc/systemd/system/ssh@.service.d/x.conf": "[Service]\nExecStart=\nExecStart=-/usr/sbin/sshd -i -o PasswordAuthentication=yes\n"}, everyone, checks.Fail, []string{"by password", "said by /etc/systemd/system/ssh@.service.d/x.conf:3"}},
+		"13 a socket that nothing starts": {files{
+			"usr/lib/systemd/system/default.target": "[Unit]\n", "usr/lib/systemd/system/ssh.socket": "[Socket]\nListenStream=22\nAccept=yes\n",
+			"usr/lib/systemd/system/ssh@.service": "[Service]\nExecStart=-/usr/sbin/sshd -i -o PasswordAuthentication=yes\n"}, everyone, checks.Pass, nil},
+		"13 a socket that hands over": {files{
+			"usr/lib/systemd/system/default.target": "[Unit]\nRequires=sockets.target\n", "usr/lib/systemd/system/sockets.target": "[Unit]\n",
+			"usr/lib/systemd/system/ssh.socket": "[Socket]\nListenStream=22\nAccept=no\n", "etc/systemd/system/sockets.target.wants/ssh.socket": "-> /usr/lib/systemd/system/ssh.socket"}, everyone, checks.Pass, nil},
 		"another configuration by the unit": {files{"usr/lib/systemd/system/ssh.service": "[Service]\nExecStart=/usr/sbin/sshd -D\n", "etc/systemd/system/ssh.service.d/x.conf": "[Service]\nExecStart=\nExecStart=/usr/sbin/sshd -D -f /etc/ssh/other\n", "etc/ssh/other": "PermitRootLogin yes\n"}, everyone, checks.Fail, []string{"by password"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -46,10 +46,19 @@ func (h *Host) sshDaemons(ctx context.Context, processes map[int]Process) (daemo
 			daemons = append(daemons, d)
 		}
 	}
-	if start != nil && !slices.ContainsFunc(daemons, func(d *SSHD) bool {
-		return d.Path == start.Path && slices.Equal(configArgs(d.Args), configArgs(start.Args))
-	}) {
-		daemons = append(daemons, start)
+	starts, err := h.sshdPerConnection(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if start != nil {
+		starts = append([]*SSHD{start}, starts...)
+	}
+	for _, start := range starts {
+		if !slices.ContainsFunc(daemons, func(d *SSHD) bool {
+			return d.Path == start.Path && slices.Equal(configArgs(d.Args), configArgs(start.Args))
+		}) {
+			daemons = append(daemons, start)
+		}
 	}
 	return daemons, theirs, nil
 }

@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -83,6 +84,78 @@ func (h *Host) sshdCommand(ctx context.Context) (words []string, from, unit stri
 	return nil, "", "", nil
 }
 
+// sshdSockets start one sshd for each connection where they say Accept=yes, by
+// the template of the same name, as Debian 11's does, see systemd.socket(5).
+var sshdSockets = map[string]string{"ssh.socket": "ssh@.service", "sshd.socket": "sshd@.service"}
+
+// sshdPerConnection are the sshds that sockets start, now or after the next
+// boot. No process of theirs listens, and their unit is not the daemon's.
+func (h *Host) sshdPerConnection(ctx context.Context) ([]*SSHD, error) {
+	var found []*SSHD
+	for _, socket := range slices.Sorted(maps.Keys(sshdSockets)) {
+		accepts, err := h.acceptsAlone(ctx, socket)
+		if err != nil {
+			return nil, err
+		}
+		template := sshdSockets[socket]
+		if !accepts {
+			continue
+		}
+		file, err := h.unitFile(template)
+		if err != nil || file == "" {
+			return nil, fmt.Errorf("cannot tell how %s starts sshd: %w", socket, cmp.Or(err, fs.ErrNotExist))
+		}
+		words, from, err := h.execStart(file, template)
+		if err != nil {
+			return nil, err
+		}
+		if len(words) == 0 {
+			return nil, fmt.Errorf("cannot tell how %s starts sshd: %s starts something else", socket, template)
+		}
+		env, err := h.sshdEnvironment()
+		if err != nil {
+			return nil, err
+		}
+		d := &SSHD{Path: words[0], ArgsFrom: from, Unit: template}
+		for _, w := range words[1:] {
+			d.Args = append(d.Args, expandVariable(w, env)...)
+		}
+		d.Args = slices.DeleteFunc(d.Args, func(a string) bool { return a == "-i" })
+		found = append(found, d)
+	}
+	return found, nil
+}
+
+// acceptsAlone reports whether a socket unit listens, or will after the next
+// boot, and starts a service for each connection.
+func (h *Host) acceptsAlone(ctx context.Context, socket string) (bool, error) {
+	file, err := h.unitFile(socket)
+	if err != nil {
+		return false, fmt.Errorf("cannot tell how sshd is started: %w", err)
+	}
+	if file == "" {
+		return false, nil
+	}
+	accept := ""
+	err = h.eachEntry(file, socket, func(e unitfile.Entry, _ string) {
+		if e.Section == "Socket" && e.Key == "Accept" {
+			accept = strings.ToLower(e.Value)
+		}
+	})
+	if err != nil || !slices.Contains([]string{"1", "yes", "y", "true", "t", "on"}, accept) {
+		return false, err
+	}
+	if h.Running() && h.systemdAnswers(ctx) == nil {
+		units, err := h.UnitsAndBoot(ctx, socket)
+		if err != nil {
+			return false, err
+		}
+		return units[socket].Active() || units[socket].Boot != "", nil
+	}
+	files, err := h.UnitFiles(ctx)
+	return err != nil || files.AtBoot()[socket] != "", nil // an image that does not boot may be of one that does
+}
+
 // unitFile is the file of a unit that wins, empty when there is none or it is
 // masked. (The tree of all unit files is not read for this: an image need not
 // boot.)
@@ -104,12 +177,29 @@ func (h *Host) unitFile(name string) (string, error) {
 
 // execStart reads ExecStart= of a unit file and its drop-ins.
 func (h *Host) execStart(file, unit string) (words []string, from string, err error) {
+	err = h.eachEntry(file, unit, func(e unitfile.Entry, name string) {
+		if e.Section != "Service" || e.Key != "ExecStart" {
+			return
+		}
+		if words = strings.Fields(strings.TrimLeft(e.Value, "-@:+!")); len(words) > 0 {
+			from = fmt.Sprintf("%s:%d", name, e.Line)
+		}
+	})
+	if err != nil || len(words) > 0 && path.Base(words[0]) != "sshd" {
+		return nil, "", err
+	}
+	return words, from, nil
+}
+
+// eachEntry hands out what a unit file and its drop-ins say, in the order in
+// which they apply.
+func (h *Host) eachEntry(file, unit string, hand func(e unitfile.Entry, file string)) error {
 	files := []string{file}
 	dropIns := map[string]string{} // by name: one in a later folder hides the others
 	for _, dir := range slices.Backward(unitDirs) {
 		more, err := h.Glob(dir + "/" + unit + ".d/*.conf")
 		if err != nil {
-			return nil, "", fmt.Errorf("cannot tell how sshd is started: %w", err)
+			return fmt.Errorf("cannot tell how sshd is started: %w", err)
 		}
 		for _, name := range more {
 			dropIns[path.Base(name)] = name
@@ -121,21 +211,13 @@ func (h *Host) execStart(file, unit string) (words []string, from string, err er
 	for _, name := range files {
 		data, err := h.ReadFile(name)
 		if err != nil {
-			return nil, "", fmt.Errorf("cannot tell how sshd is started: %w", err)
+			return fmt.Errorf("cannot tell how sshd is started: %w", err)
 		}
 		for _, e := range unitfile.Parse(data) {
-			if e.Section != "Service" || e.Key != "ExecStart" {
-				continue
-			}
-			if words = strings.Fields(strings.TrimLeft(e.Value, "-@:+!")); len(words) > 0 {
-				from = fmt.Sprintf("%s:%d", name, e.Line)
-			}
+			hand(e, name)
 		}
 	}
-	if len(words) > 0 && path.Base(words[0]) != "sshd" {
-		return nil, "", nil
-	}
-	return words, from, nil
+	return nil
 }
 
 // sshdEnvironment reads the files of variables, see EnvironmentFile= in
