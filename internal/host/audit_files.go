@@ -210,13 +210,13 @@ func (h *Host) auditLoaders(ctx context.Context) ([]AuditLoader, error) {
 			return nil, err
 		}
 		commands := map[string][]AuditLoader{}
-		for _, place := range places {
-			data, err := h.ReadFile(place.Path)
-			if errors.Is(err, ErrNotRegular) {
-				break // masked
-			}
+		for i, place := range places {
+			data, masked, err := h.readUnit(place.Path)
 			if err != nil {
 				return nil, err
+			}
+			if masked && i == 0 {
+				break // the unit itself, not one of its drop-ins
 			}
 			for _, e := range unitfile.Parse(data) {
 				if e.Section != "Service" || !strings.HasPrefix(e.Key, "ExecStart") {

@@ -64,9 +64,9 @@ func (h *Host) readDockerConf(ctx context.Context) (dockerConf, error) {
 		}
 		c.units = append(c.units, places...)
 		for _, p := range places {
-			data, err := h.ReadFile(p.Path)
+			data, masked, err := h.readUnit(p.Path)
 			switch {
-			case errors.Is(err, ErrNotRegular): // masked: a link to /dev/null
+			case masked:
 			case err != nil:
 				c.err = errors.Join(c.err, fmt.Errorf("cannot tell how docker is configured: %w", err))
 			default:

@@ -163,6 +163,8 @@ func (h *Host) unitFile(name string) (string, error) {
 	for _, dir := range unitDirs {
 		real, err := h.Resolve(dir + "/" + name)
 		switch {
+		case errors.Is(err, fs.ErrNotExist) && h.isMask(dir+"/"+name):
+			return "", nil
 		case errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR):
 			continue
 		case err != nil:
