@@ -313,8 +313,13 @@ func TestJudgeLoad(t *testing.T) {
 		"26 a container":                      {rule, rule, func(_ *host.AuditFiles, k *kernelSide) { k.err = errors.New("refused") }, checks.Error, "refused"},
 		"a tree":                              {rule, "", func(_ *host.AuditFiles, k *kernelSide) { k.err = host.ErrNotRunning }, checks.Pass, "not looked at"},
 		"nothing loads":                       {rule, rule, func(f *host.AuditFiles, _ *kernelSide) { f.Loaders = nil }, checks.Fail, "gone after a reboot"},
-		"a doubt":                             {rule + "-a always,exit -F auid=who -S open\n", rule, nil, checks.Error, "50-x.rules:2"},
-		"16 glued":                            {"-w /etc/docker -p wa -k docker-w /opt -p wa\n", "", nil, checks.Fail, "50-x.rules|line|"},
+		"auditd is disabled": {rule, rule, func(f *host.AuditFiles, _ *kernelSide) {
+			for i := range f.Loaders {
+				f.Loaders[i].Unit = "audit-rules.service"
+			}
+		}, checks.Fail, "auditd.service|loads at boot|augenrules --load, which nothing runs: the next boot does not start audit-rules.service"},
+		"a doubt":  {rule + "-a always,exit -F auid=who -S open\n", rule, nil, checks.Error, "50-x.rules:2"},
+		"16 glued": {"-w /etc/docker -p wa -k docker-w /opt -p wa\n", "", nil, checks.Fail, "50-x.rules|line|"},
 	} {
 		files, err := debian(t, c.boot).AuditFiles(t.Context())
 		if err != nil {
@@ -329,7 +334,7 @@ func TestJudgeLoad(t *testing.T) {
 		if c.change != nil {
 			c.change(&files, &k)
 		}
-		v, err := judgeLoad(files, k)
+		v, err := judgeLoad(files, map[string]string{"auditd.service": "multi-user.target.wants/auditd.service"}, k)
 		text := places(v.Evidence)
 		if err != nil {
 			v.Status = checks.Error
@@ -378,6 +383,8 @@ func TestJudgeProcessAge(t *testing.T) {
 	}{
 		"23a younger":            {[]host.Process{dockerd, other}, known(10 * time.Second), checks.Pass},
 		"23a older":              {[]host.Process{dockerd}, known(40 * time.Second), checks.Error},
+		"23a older, replaced":    {[]host.Process{{PID: 10, Exe: "/usr/sbin/dockerd (deleted)", Start: 30 * time.Second}}, known(40 * time.Second), checks.Error},
+		"23a older, not seen":    {[]host.Process{{PID: 10, Comm: "dockerd", Hidden: true, Start: 30 * time.Second}}, known(40 * time.Second), checks.Error},
 		"23a audit=1":            {[]host.Process{dockerd, inside}, known(0), checks.Pass},
 		"23a not known":          {[]host.Process{dockerd}, host.AuditStart{}, checks.Error},
 		"23a an older container": {[]host.Process{dockerd, inside}, known(10 * time.Second), checks.Error},

@@ -23,19 +23,24 @@ func rulesLoad(ctx context.Context, h *host.Host) (checks.Verdict, error) {
 	if err != nil {
 		return checks.Verdict{}, err
 	}
+	units, err := h.UnitFiles(ctx)
+	if err != nil {
+		return checks.Verdict{}, fmt.Errorf("cannot tell whether the next boot loads the audit rules: %w", err)
+	}
 	var k kernelSide
 	if k.status, k.err = h.AuditStatus(ctx); k.err == nil {
 		k.rules, k.err = h.AuditLoaded(ctx)
 	}
-	return judgeLoad(files, k)
+	return judgeLoad(files, units.AtBoot(), k)
 }
 
 // most is how many rules of one kind are named in evidence.
 const most = 20
 
 // judgeLoad follows the rules from rules.d over audit.rules into the kernel.
-func judgeLoad(files host.AuditFiles, k kernelSide) (checks.Verdict, error) {
-	var wrong, seen []checks.Evidence
+// started are the units that the next boot starts, each with what pulls it in.
+func judgeLoad(files host.AuditFiles, started map[string]string, k kernelSide) (checks.Verdict, error) {
+	var wrong, seen, idle []checks.Evidence
 	if len(files.Loaders) == 0 {
 		wrong = append(wrong, checks.Evidence{
 			Source: "auditd.service", Key: "ExecStartPost", Want: "augenrules --load", Got: "no command that loads rules: they are gone after a reboot",
@@ -46,7 +51,16 @@ func judgeLoad(files host.AuditFiles, k kernelSide) (checks.Verdict, error) {
 		if l.Augenrules {
 			command = "augenrules --load"
 		}
-		seen = append(seen, checks.Evidence{Source: l.Source, Line: l.Line, Key: "loads at boot", Got: command})
+		e := checks.Evidence{Source: l.Source, Line: l.Line, Key: "loads at boot", Got: command}
+		if started[l.Unit] == "" {
+			e.Want, e.Got = "run by the next boot", command+", which nothing runs: the next boot does not start "+l.Unit
+			idle = append(idle, e)
+			continue
+		}
+		seen = append(seen, e)
+	}
+	if len(idle) == len(files.Loaders) {
+		wrong = append(wrong, idle...)
 	}
 	if files.Problem != "" {
 		wrong = append(wrong, checks.Evidence{Source: host.AuditRulesFile, Want: "owned by root, not writable by others", Got: files.Problem})

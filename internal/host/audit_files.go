@@ -39,6 +39,7 @@ type AuditFiles struct {
 
 // AuditLoader is a command that loads rules at boot.
 type AuditLoader struct {
+	Unit       string // auditd.service, say
 	Source     string // unit file
 	Line       int
 	Augenrules bool   // it runs augenrules --load, which writes audit.rules first
@@ -226,7 +227,7 @@ func (h *Host) auditLoaders(ctx context.Context) ([]AuditLoader, error) {
 					commands[e.Key] = nil
 				}
 				if l, ok := auditLoader(e.Value); ok {
-					l.Source, l.Line = place.Path, e.Line
+					l.Unit, l.Source, l.Line = unit, place.Path, e.Line
 					commands[e.Key] = append(commands[e.Key], l)
 				}
 			}
