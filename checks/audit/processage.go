@@ -3,7 +3,6 @@ package audit
 import (
 	"context"
 	"fmt"
-	"path"
 	"slices"
 	"time"
 
@@ -35,7 +34,7 @@ func processAge(ctx context.Context, h *host.Host, p processAgeParams) (checks.V
 func judgeProcessAge(processes map[int]host.Process, start host.AuditStart, p processAgeParams) (checks.Verdict, error) {
 	var older, seen []checks.Evidence
 	for _, process := range sorted(processes) {
-		name := path.Base(process.Exe)
+		name := process.Program()
 		named := slices.Contains(p.Processes, name) && process.Container == ""
 		if process.Kernel || !named && !(p.Containers && process.Container != "") {
 			continue

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 
@@ -50,10 +49,7 @@ func daemon(ctx context.Context, h *host.Host, p daemonParams) (checks.Verdict, 
 func strayDaemons(processes map[int]host.Process, daemons []host.TimeDaemon, argv func(host.Process) ([]string, error)) ([]host.Process, error) {
 	var strays []host.Process
 	for _, p := range processes {
-		name := p.Comm
-		if p.Exe != "" {
-			name = path.Base(strings.TrimSuffix(p.Exe, " (deleted)"))
-		}
+		name := p.Program()
 		inUnit := slices.ContainsFunc(daemons, func(d host.TimeDaemon) bool { return d.Unit == p.Unit })
 		if p.Kernel || inUnit || !slices.Contains([]string{"chronyd", "ntpd", "systemd-timesyncd"}, name) {
 			continue

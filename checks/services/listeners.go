@@ -120,7 +120,7 @@ func probeListeners(ctx context.Context, h *host.Host, p listenerParams) (checks
 // then docker must answer.
 func dockerRuns(processes map[int]host.Process) bool {
 	for _, p := range processes {
-		if p.Container != "" || path.Base(strings.TrimSuffix(p.Exe, " (deleted)")) == "dockerd" {
+		if p.Container != "" || p.Program() == "dockerd" {
 			return true
 		}
 	}

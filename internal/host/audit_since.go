@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -42,7 +41,7 @@ func (h *Host) AuditedSince(ctx context.Context) (AuditStart, error) {
 		return AuditStart{}, err
 	}
 	daemon, there := processes[int(s.PID)]
-	if s.PID == 0 || !there || path.Base(daemon.Exe) != "auditd" || s.Enabled == 0 {
+	if s.PID == 0 || !there || daemon.Program() != "auditd" || s.Enabled == 0 {
 		return AuditStart{}, nil
 	}
 	since := daemon.Start + auditdMargin

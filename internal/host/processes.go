@@ -35,6 +35,16 @@ type Process struct {
 	Hidden    bool          // its program cannot be seen: not by others than root, sometimes not by root, and not where its path is longer than the kernel tells
 }
 
+// Program is the file name of the running program, also when that was replaced
+// on disk since it started; of a process whose program cannot be seen it is the
+// name that the process goes by.
+func (p Process) Program() string {
+	if p.Exe == "" {
+		return p.Comm
+	}
+	return path.Base(strings.TrimSuffix(p.Exe, " (deleted)"))
+}
+
 // Processes returns all processes by pid, read from /proc (proc(5)): 20 to
 // 60 µs each. One that ends meanwhile is left out.
 func (h *Host) Processes(ctx context.Context) (map[int]Process, error) {

@@ -81,6 +81,17 @@ func TestProgramTooDeepToBeNamed(t *testing.T) {
 	}
 }
 
+func TestProgram(t *testing.T) {
+	t.Parallel()
+	for want, p := range map[string]Process{
+		"sshd": {Exe: "/usr/sbin/sshd", Comm: "x"}, "dockerd": {Exe: "/usr/sbin/dockerd (deleted)", Comm: "x"}, "x": {Comm: "x"},
+	} {
+		if got := p.Program(); got != want {
+			t.Errorf("%+v: %s", p, got)
+		}
+	}
+}
+
 func TestOwnerByCgroup(t *testing.T) {
 	t.Parallel()
 	id := strings.Repeat("0123456789abcdef", 4)

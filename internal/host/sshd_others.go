@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"path"
 	"slices"
 	"strings"
 
@@ -48,10 +47,7 @@ func (h *Host) otherSSH(ctx context.Context, processes map[int]Process, daemons 
 	runs := map[int]bool{}
 	for _, pid := range sortedPIDs(processes) {
 		p := processes[pid]
-		name := path.Base(strings.TrimSuffix(p.Exe, " (deleted)"))
-		if p.Exe == "" {
-			name = p.Comm
-		}
+		name := p.Program()
 		if p.Kernel || p.Container != "" || !slices.Contains(otherServers, name) {
 			continue
 		}

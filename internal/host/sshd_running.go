@@ -89,7 +89,7 @@ func sortedPIDs(processes map[int]Process) []int {
 
 // mayListen reports whether a process is an sshd of the host, whatever it does.
 func mayListen(p Process) bool {
-	return !p.Kernel && p.Container == "" && path.Base(strings.TrimSuffix(p.Exe, " (deleted)")) == "sshd"
+	return !p.Kernel && p.Container == "" && p.Program() == "sshd"
 }
 
 // listener recognises sshd's listening process. It writes over its own
