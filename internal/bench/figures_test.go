@@ -217,15 +217,15 @@ func addAccounts(h *lab.Host, n int) {
 	}
 }
 
-// auditRules returns what adds n audit rules to the kernel and what takes them
-// away; they do not outlive the test.
+// auditRules returns what adds n audit rules to the kernel, each of a path of its
+// own, and what takes them away; they do not outlive the test.
 func auditRules(t *testing.T, n int) (load, unload func(int)) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "bench.rules")
 	pass := func(verb string, must bool) {
 		var b strings.Builder
 		for i := range n {
-			fmt.Fprintf(&b, "%s always,exit -F dir=/usr -F perm=wa -F key=hostguard-bench-%d\n", verb, i)
+			fmt.Fprintf(&b, "%s always,exit -F path=/usr/share/hostguard-bench-%d -F perm=wa -F key=hostguard-bench\n", verb, i)
 		}
 		if err := os.WriteFile(file, []byte(b.String()), 0o600); err != nil {
 			t.Fatal(err)
