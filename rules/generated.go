@@ -277,6 +277,82 @@ var embeddedRules = []Rule{
 		{File: "rules/audit/coverage.yaml", Line: 217, Column: 5, Kind: 2, Text: "key"},
 		{File: "rules/audit/coverage.yaml", Line: 217, Column: 10, Kind: 2, Text: "auditconfig"},
 	}}, Remediation: Remediation{Hint: "\"-w /etc/audit -p wa -k auditconfig\" in /etc/audit/rules.d/50-audit.rules, then augenrules --load."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 204, Column: 3}},
+	{ID: "AUD-031", Title: "Changes of sshd's configuration are recorded", Rationale: "One line in a drop-in lets passwords in again, and the host's keys lie in the same folder.", Source: []string{
+		"TC-14",
+		"TC-08",
+	}, Severity: 2, Tags: []string{
+		"audit",
+		"ssh",
+	}, References: []Reference{
+		{Framework: "NIST SP 800-53", ID: "AU-12"},
+		{Framework: "man", ID: "sshd_config(5)"},
+	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 234, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/audit/coverage.yaml", Line: 234, Column: 5, Kind: 2, Text: "discover"},
+		{File: "rules/audit/coverage.yaml", Line: 234, Column: 15, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/audit/coverage.yaml", Line: 234, Column: 16, Kind: 2, Text: "ssh-configuration"},
+		}},
+		{File: "rules/audit/coverage.yaml", Line: 235, Column: 5, Kind: 2, Text: "key"},
+		{File: "rules/audit/coverage.yaml", Line: 235, Column: 10, Kind: 2, Text: "sshd"},
+	}}, Remediation: Remediation{Hint: "\"-w /etc/ssh -p wa -k sshd\" in /etc/audit/rules.d/50-sshd.rules, and a line for each file that sshd includes from elsewhere, then augenrules --load."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 222, Column: 3}},
+	{ID: "AUD-032", Title: "Changes of the time daemon's configuration are recorded", Rationale: "Who chooses the time servers chooses the host's time: with it certificates come back to life and the order of the logs is lost.", Source: []string{
+		"TC-01",
+		"TC-08",
+	}, Severity: 1, Tags: []string{
+		"audit",
+		"time",
+	}, References: []Reference{
+		{Framework: "NIST SP 800-53", ID: "AU-12"},
+	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 253, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/audit/coverage.yaml", Line: 253, Column: 5, Kind: 2, Text: "discover"},
+		{File: "rules/audit/coverage.yaml", Line: 253, Column: 15, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/audit/coverage.yaml", Line: 253, Column: 16, Kind: 2, Text: "time-configuration"},
+		}},
+		{File: "rules/audit/coverage.yaml", Line: 254, Column: 5, Kind: 2, Text: "key"},
+		{File: "rules/audit/coverage.yaml", Line: 254, Column: 10, Kind: 2, Text: "time"},
+	}}, Remediation: Remediation{Hint: "In /etc/audit/rules.d/50-time.rules a line for each path named here, such as \"-w /etc/chrony -p wa -k time\" and \"-w /etc/localtime -p wa -k time\", then augenrules --load. A link needs a rule for itself and one for what it leads to."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 241, Column: 3}},
+	{ID: "AUD-033", Title: "Changes of cron's tables are recorded", Rationale: "A line in a cron table runs anything as root, again and again, and needs no further trace.", Source: []string{
+		"TC-10",
+		"TC-08",
+	}, Severity: 1, Tags: []string{
+		"audit",
+		"cron",
+	}, References: []Reference{
+		{Framework: "NIST SP 800-53", ID: "AU-12"},
+		{Framework: "man", ID: "cron(8)"},
+	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 272, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/audit/coverage.yaml", Line: 272, Column: 5, Kind: 2, Text: "paths"},
+		{File: "rules/audit/coverage.yaml", Line: 273, Column: 7, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/audit/coverage.yaml", Line: 273, Column: 9, Kind: 2, Text: "/etc/crontab"},
+			{File: "rules/audit/coverage.yaml", Line: 274, Column: 9, Kind: 2, Text: "/etc/cron.d"},
+			{File: "rules/audit/coverage.yaml", Line: 275, Column: 9, Kind: 2, Text: "/etc/cron.hourly"},
+			{File: "rules/audit/coverage.yaml", Line: 276, Column: 9, Kind: 2, Text: "/etc/cron.daily"},
+			{File: "rules/audit/coverage.yaml", Line: 277, Column: 9, Kind: 2, Text: "/etc/cron.weekly"},
+			{File: "rules/audit/coverage.yaml", Line: 278, Column: 9, Kind: 2, Text: "/etc/cron.monthly"},
+			{File: "rules/audit/coverage.yaml", Line: 279, Column: 9, Kind: 2, Text: "/etc/cron.yearly"},
+			{File: "rules/audit/coverage.yaml", Line: 280, Column: 9, Kind: 2, Text: "/etc/cron.allow"},
+			{File: "rules/audit/coverage.yaml", Line: 281, Column: 9, Kind: 2, Text: "/etc/cron.deny"},
+			{File: "rules/audit/coverage.yaml", Line: 282, Column: 9, Kind: 2, Text: "/etc/anacrontab"},
+			{File: "rules/audit/coverage.yaml", Line: 283, Column: 9, Kind: 2, Text: "/var/spool/cron"},
+		}},
+		{File: "rules/audit/coverage.yaml", Line: 284, Column: 5, Kind: 2, Text: "key"},
+		{File: "rules/audit/coverage.yaml", Line: 284, Column: 10, Kind: 2, Text: "cron"},
+	}}, Remediation: Remediation{Hint: "In /etc/audit/rules.d/50-cron.rules a line such as \"-w /etc/cron.d -p wa -k cron\" for each path that exists, then augenrules --load. A rule on a folder that does not exist ends the load."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 260, Column: 3}},
+	{ID: "AUD-034", Title: "Changes of hostguard's configuration and state are recorded", Rationale: "The configuration decides what this report takes for allowed, and the state holds what was changed on the host: both are worth as much as who may change them unseen.", Source: []string{
+		"TC-05",
+		"TC-08",
+	}, Severity: 1, Tags: []string{
+		"audit",
+	}, References: []Reference{
+		{Framework: "NIST SP 800-53", ID: "AU-9"},
+	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 302, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/audit/coverage.yaml", Line: 302, Column: 5, Kind: 2, Text: "paths"},
+		{File: "rules/audit/coverage.yaml", Line: 302, Column: 12, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/audit/coverage.yaml", Line: 302, Column: 13, Kind: 2, Text: "/etc/hostguard"},
+			{File: "rules/audit/coverage.yaml", Line: 302, Column: 29, Kind: 2, Text: "/var/lib/hostguard"},
+		}},
+		{File: "rules/audit/coverage.yaml", Line: 303, Column: 5, Kind: 2, Text: "key"},
+		{File: "rules/audit/coverage.yaml", Line: 303, Column: 10, Kind: 2, Text: "hostguard"},
+	}}, Remediation: Remediation{Hint: "\"-w /etc/hostguard -p wa -k hostguard\" in /etc/audit/rules.d/50-hostguard.rules, and the same for /var/lib/hostguard once it exists, then augenrules --load."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 290, Column: 3}},
 	{ID: "CLK-001", Title: "One time daemon keeps the clock", Rationale: "The connector checks the lifetime of tokens and certificates against this clock, and its audit trail is worth what its timestamps are. Without a daemon the clock drifts; two daemons fight over it.", Source: []string{
 		"TC-01",
 	}, Severity: 3, Tags: []string{
@@ -873,6 +949,10 @@ var embeddedProfiles = []Profile{
 		{ID: "AUD-021", Level: 2},
 		{ID: "AUD-022", Level: 2},
 		{ID: "AUD-030", Level: 1},
+		{ID: "AUD-031", Level: 1},
+		{ID: "AUD-032", Level: 1},
+		{ID: "AUD-033", Level: 1},
+		{ID: "AUD-034", Level: 1},
 		{ID: "CLK-001", Level: 2},
 		{ID: "CLK-002", Level: 2},
 		{ID: "CLK-003", Level: 2},

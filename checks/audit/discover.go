@@ -39,6 +39,8 @@ var discoverers = map[string]discoverer{
 	"connector-files":      connectorFiles,
 	"connector-mounts":     connectorMounts,
 	"volumes":              volumes,
+	"ssh-configuration":    sshConfiguration,
+	"time-configuration":   timeConfiguration,
 }
 
 // docker takes a part of docker's layout.

@@ -35,7 +35,7 @@ func TestAcceptance(t *testing.T) {
 // coverage holds the rules that want changes of files to be recorded; uses the
 // others, that want what is done with sockets and programs to be.
 var (
-	coverage = []string{"AUD-010", "AUD-012", "AUD-013", "AUD-014", "AUD-015", "AUD-020", "AUD-021", "AUD-022", "AUD-030"}
+	coverage = []string{"AUD-010", "AUD-012", "AUD-013", "AUD-014", "AUD-015", "AUD-020", "AUD-021", "AUD-022", "AUD-030", "AUD-031", "AUD-032", "AUD-033", "AUD-034"}
 	uses     = []string{"AUD-011", "AUD-016"}
 )
 

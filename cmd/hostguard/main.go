@@ -34,7 +34,10 @@ type exitError struct {
 func (e exitError) Error() string { return fmt.Sprint(e.err) }
 func (e exitError) Unwrap() error { return e.err }
 
-func main() { os.Exit(run(os.Args[1:])) }
+func main() {
+	flyChild()
+	os.Exit(run(os.Args[1:]))
+}
 
 func run(args []string) int {
 	signal.Ignore(syscall.SIGPIPE) // who reads half a report still gets the exit code and the report files
@@ -72,7 +75,7 @@ connector and says READY or NOT READY, and exactly why.`,
 			HiddenDefaultCmd: true,
 		},
 	}
-	root.AddCommand(checkCommand(), explainCommand(), listCommand(), lintCommand(), initCommand(), showCommand())
+	root.AddCommand(checkCommand(), explainCommand(), listCommand(), lintCommand(), initCommand(), showCommand(), canaryCommand())
 	return root
 }
 

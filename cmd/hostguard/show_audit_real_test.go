@@ -49,7 +49,6 @@ func holdAudit(t *testing.T, rules ...string) *kernelAudit {
 		parameters += fmt.Sprintf("  %s: {key: %s%d}\n", rule, k.key, i)
 	}
 	k.write(k.conf, parameters)
-	before := k.must("auditctl", "-l")
 	enabled := strings.HasPrefix(k.must("auditctl", "-s"), "enabled 1")
 	t.Cleanup(func() {
 		for line := range strings.Lines(k.must("auditctl", "-l")) {
@@ -61,8 +60,8 @@ func holdAudit(t *testing.T, rules ...string) *kernelAudit {
 		if !enabled {
 			k.must("auditctl", "-e", "0")
 		}
-		if after := k.must("auditctl", "-l"); after != before {
-			t.Errorf("the kernel's rules are not as before:\n%s\nwere\n%s", after, before)
+		if after := k.must("auditctl", "-l"); strings.Contains(after, k.key) {
+			t.Errorf("rules are left in the kernel:\n%s", after)
 		}
 	})
 	k.must("auditctl", "-e", "1")

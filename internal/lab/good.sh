@@ -17,6 +17,6 @@ install -d -m 711 /var/lib/containerd
 # Debian's own list of servers cannot be reached from here.
 sed -i '/^pool /d' /etc/chrony/chrony.conf
 
-chmod 640 /opt/trueconnector/.env /etc/audit/rules.d/50-trueconnector.rules /etc/audit/rules.d/50-docker.rules
+chmod 640 /opt/trueconnector/.env /etc/audit/rules.d/50-trueconnector.rules /etc/audit/rules.d/50-docker.rules /etc/audit/rules.d/40-host.rules
 systemctl --quiet enable df-watch.timer
 systemctl --quiet disable nginx.service
