@@ -166,9 +166,11 @@ func TestDockerSocket(t *testing.T) {
 	if err := os.Chown(filepath.Join(dir, "foreign"), 65534, 65534); err != nil {
 		t.Fatal(err)
 	}
-	closed := listen("closed").(*net.UnixListener)
-	closed.SetUnlinkOnClose(false)
-	closed.Close()
+	// Never listened on: a listener can live on for a moment in a process that
+	// another test is just starting.
+	closed, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	must(t, err)
+	must(t, errors.Join(unix.Bind(closed, &unix.SockaddrUnix{Name: filepath.Join(dir, "closed")}), unix.Close(closed)))
 	for name, c := range map[string]struct {
 		want string
 		down bool
