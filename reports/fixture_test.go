@@ -21,7 +21,7 @@ func fixture() Input {
 			Hostname: "edge-01", Machine: "0123456789abcdef0123456789abcdef", Kernel: "6.1.0-25-amd64", Arch: "x86_64",
 			OS: host.OSRelease{ID: "debian", Version: "12", Name: "Debian GNU/Linux 12 (bookworm)"},
 		},
-		Profile: Profile{Name: "true-connector", Title: "TRUE Connector 1.0.8", Digest: "sha256:00"},
+		Profile: Profile{Name: "true-connector", Title: "TRUE Connector 1.0.8", Digest: "sha256:00", Open: []string{"TC-12", "TC-25"}},
 		Outcomes: []Outcome{
 			outcome("CLK-001", rules.High, rules.Required, "One time daemon keeps the clock",
 				checks.Passed(checks.Evidence{Source: "unit chrony.service", Key: "state", Want: "active", Got: "active"})),

@@ -85,6 +85,9 @@ type Profile struct {
 	Name   string `json:"name"`
 	Title  string `json:"title"`
 	Digest string `json:"digest"`
+	// Open are the requirements of its documents that no rule answers yet: they
+	// were not looked at, and READY says nothing of them.
+	Open []string `json:"open"`
 }
 
 // Finding is one rule's outcome with the rule's own words.
@@ -162,6 +165,7 @@ func New(in Input) *Report {
 			Name:   line(in.Profile.Name),
 			Title:  line(in.Profile.Title),
 			Digest: line(in.Profile.Digest),
+			Open:   each(in.Profile.Open, line),
 		},
 		Findings: make([]Finding, len(in.Outcomes)),
 	}

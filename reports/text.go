@@ -317,6 +317,10 @@ func (t *textWriter) closing(r *Report) {
 			}
 		}
 	}
+	if len(r.Profile.Open) > 0 {
+		t.line("")
+		t.block(0, 2, "Not looked at, for want of rules: "+strings.Join(r.Profile.Open, " ")+" (hostguard list requirements)", yellow)
+	}
 	if r.Run.FailOn != "" {
 		t.line("")
 		t.line(fmt.Sprintf("Exit code %d, by --fail-on %s.", r.ExitCode, r.Run.FailOn))

@@ -67,3 +67,20 @@ func (s *Set) Answering(id string) []string {
 	}
 	return answers
 }
+
+// Open returns the ids of the rows of a profile's documents that no rule of
+// the profile answers: a host can be READY whatever they are like.
+func (s *Set) Open(p *Profile) []string {
+	open := []string{}
+	for _, section := range s.Requirements {
+		if !slices.Contains(section.Profiles, p.Name) {
+			continue
+		}
+		for _, row := range section.Rows {
+			if !slices.ContainsFunc(s.Answering(row.ID), func(rule string) bool { return p.Entry(rule) != nil }) {
+				open = append(open, row.ID)
+			}
+		}
+	}
+	return open
+}

@@ -120,7 +120,7 @@ func check(cmd *cobra.Command, o checkOptions) error {
 		FailOn:      failOn,
 		Interrupted: context.Cause(ctx),
 		Overrides:   overrides(a),
-		Profile:     reports.Profile{Name: a.Profile.Name, Title: a.Profile.Title, Digest: a.Rules.Digest(a.Profile)},
+		Profile:     reports.Profile{Name: a.Profile.Name, Title: a.Profile.Title, Digest: a.Rules.Digest(a.Profile), Open: a.Rules.Open(a.Profile)},
 	}
 	for i, s := range selected {
 		input.Outcomes = append(input.Outcomes, reports.Outcome{Rule: s.Rule, Level: s.Level, Finding: findings[i]})
