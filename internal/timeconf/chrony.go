@@ -80,20 +80,26 @@ func (r *chronyReader) line(file string, number int, text string, depth int) err
 		return r.nested(file, number, names, depth)
 	}
 	r.lines = append(r.lines, strings.Join(words, " "))
+	if directive == "sourcedir" {
+		return r.sourceDir(file, number, args)
+	}
+	refuses, known := chronyDirectives[directive]
+	if !known {
+		r.config.problem(file, number, "chronyd knows no directive %q", words[0])
+		return nil
+	}
+	if why := refuses(args); why != "" {
+		r.config.problem(file, number, "%s: %s", directive, why)
+		return nil
+	}
 	switch directive {
 	case "server", "pool", "peer":
 		r.source(file, number, Kind(directive), args)
 	case "refclock":
-		if len(args) < 2 {
-			r.config.problem(file, number, "refclock wants a driver and its parameter")
-			return nil
-		}
 		r.config.add(Source{
 			Kind: RefClock, Name: args[0] + " " + args[1],
 			NoSelect: hasWord(args[2:], "noselect"), File: file, Line: number,
 		})
-	case "sourcedir":
-		return r.sourceDir(file, number, args)
 	}
 	return nil
 }
@@ -191,30 +197,24 @@ func (r *chronyReader) sourceDir(file string, number int, dirs []string) error {
 			}
 			switch kind := Kind(strings.ToLower(words[0])); kind {
 			case Server, Pool, Peer:
-				r.source(name, n, kind, words[1:])
+				if sourceArgs(words[1:]) == "" { // chronyd leaves the others out
+					r.source(name, n, kind, words[1:])
+				}
 			}
 		}
 	}
 	return nil
 }
 
+// source keeps a source whose words chronyd takes.
 func (r *chronyReader) source(file string, number int, kind Kind, args []string) {
-	if len(args) == 0 {
-		r.config.problem(file, number, "%s wants a name or an address", kind)
-		return
-	}
 	s := Source{Kind: kind, Name: args[0], File: file, Line: number}
 	options := args[1:]
 	s.Offline = hasWord(options, "offline")
 	s.NoSelect = hasWord(options, "noselect")
 	for i, option := range options {
-		if strings.EqualFold(option, "port") && i+1 < len(options) {
-			port, err := strconv.Atoi(options[i+1])
-			if err != nil || port < 0 || port > 65535 {
-				r.config.problem(file, number, "%q is not a port", options[i+1])
-				return
-			}
-			s.Port = port
+		if strings.EqualFold(option, "port") {
+			s.Port, _ = strconv.Atoi(options[i+1])
 		}
 	}
 	r.config.add(s)
