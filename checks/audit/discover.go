@@ -156,14 +156,33 @@ func volumes(ctx context.Context, h *host.Host) ([]place, string, error) {
 	if err != nil && !errors.Is(err, host.ErrNoConnector) {
 		return nil, "", err
 	}
+	mounted, err := mountPoints(ctx, h)
+	if err != nil {
+		return nil, "", err
+	}
 	for _, c := range connectors {
 		for _, v := range c.Volumes {
-			if v.Path != "" && !strings.HasPrefix(path.Clean(v.Path), root+"/") {
+			name := path.Clean(v.Path)
+			if v.Path != "" && (!strings.HasPrefix(name, root+"/") || mounted[name]) {
 				found = append(found, place{what: "volume " + v.Name, path: v.Path, folder: true})
 			}
 		}
 	}
 	return found, "", nil
+}
+
+// mountPoints are where file systems are mounted now: a volume that docker
+// mounts is no part of the folder of all volumes. A tree has none.
+func mountPoints(ctx context.Context, h *host.Host) (map[string]bool, error) {
+	points := map[string]bool{}
+	mounts, err := h.Mounts(ctx)
+	if errors.Is(err, host.ErrNotRunning) {
+		return points, nil
+	}
+	for _, m := range mounts {
+		points[m.Point] = true
+	}
+	return points, err
 }
 
 // findTargets settles which paths must be covered. absent is evidence of those

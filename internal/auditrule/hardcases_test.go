@@ -219,6 +219,13 @@ func TestCoverageOfMounts(t *testing.T) {
 	if got := w.cover(t, volume, "-w /var/lib/docker -p wa"); got.Answer != Unknown {
 		t.Errorf("20 a volume on its own mount: %v", got.Answer)
 	}
+	w.mounts[3].Apart = true
+	if got := w.cover(t, volume, "-w /var/lib/docker -p wa"); got.Answer != Covered {
+		t.Errorf("20 one that is asked for on its own: %v %q", got.Answer, got.Doubts)
+	}
+	if got := w.cover(t, Want{Path: "/var/lib/docker/volumes/x/_data", Perms: wa}, "-w /var/lib/docker -p wa"); got.Answer != Unknown {
+		t.Errorf("20 and asked for: %v", got.Answer)
+	}
 }
 
 // Unknown never counts as covered.

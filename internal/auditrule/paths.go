@@ -25,6 +25,7 @@ type Mount struct {
 	Point string // without links
 	Type  string // "ext4", "tmpfs" …
 	Early bool   // it is known to have been there before the rules were loaded
+	Apart bool   // what lies on it is asked for by its own path, not as a part of what is above
 }
 
 // Paths is what must be known of a host's files to tell what a rule covers.

@@ -216,7 +216,7 @@ func (v *View) lateMount(place string, o object) string {
 		if m.Early || m.Point == "/" || !below(m.Point, place) {
 			continue
 		}
-		if below(o.path, m.Point) || o.tree && below(m.Point, o.path) {
+		if below(o.path, m.Point) || o.tree && !m.Apart && below(m.Point, o.path) {
 			return m.Point
 		}
 	}

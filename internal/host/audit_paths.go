@@ -38,7 +38,7 @@ func (h *Host) auditPathFacts(ctx context.Context) (*auditPaths, error) {
 		early := h.mountedEarly(ctx, mounts)
 		for _, m := range mounts {
 			if !ofContainer(m) {
-				p.mounts = append(p.mounts, auditrule.Mount{Point: m.Point, Type: m.Type, Early: early[m.Point]})
+				p.mounts = append(p.mounts, auditrule.Mount{Point: m.Point, Type: m.Type, Early: early[m.Point], Apart: ofVolume(m.Point)})
 			}
 		}
 		return p, nil
@@ -133,6 +133,13 @@ func ofContainer(m Mount) bool {
 		}
 	}
 	return false
+}
+
+// ofVolume reports whether docker's local driver mounted a volume there that
+// lies elsewhere: <data root>/volumes/<name>/_data. It does so while a container
+// uses it.
+func ofVolume(point string) bool {
+	return path.Base(point) == "_data" && path.Base(path.Dir(path.Dir(point))) == "volumes"
 }
 
 // mountedEarly finds the mounts that were there before auditd had loaded its

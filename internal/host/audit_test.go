@@ -300,6 +300,19 @@ func TestVanishes(t *testing.T) {
 	}
 }
 
+// Docker mounts a volume that lies elsewhere into its folder of volumes.
+func TestMountsOfVolumes(t *testing.T) {
+	t.Parallel()
+	for point, want := range map[string]bool{
+		"/var/lib/docker/volumes/x/_data": true, "/srv/d/volumes/tc_data/_data": true, "/var/lib/docker/volumes": false,
+		"/var/lib/docker/volumes/x": false, "/var/lib/docker/volumes/x/_data/y": false, "/_data": false, "/srv/_data": false,
+	} {
+		if ofVolume(point) != want {
+			t.Errorf("%s: %v", point, !want)
+		}
+	}
+}
+
 func TestMountUnit(t *testing.T) {
 	t.Parallel()
 	for point, want := range map[string]string{"/var/lib/docker": "var-lib-docker.mount", "/srv/a-b": `srv-a\x2db.mount`, "/mnt/.x y": `mnt-.x\x20y.mount`} {
