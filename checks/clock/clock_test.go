@@ -45,9 +45,11 @@ func TestJudgeDaemon(t *testing.T) {
 		}
 		return d
 	}
+	masked := host.TimeDaemon{Kind: host.Chrony, Unit: "chrony.service", Path: "/etc/systemd/system/chrony.service", State: "masked"}
 	all := daemonParams{Accept: []string{host.Chrony, host.Timesyncd}}
 	tests := map[string]struct {
 		daemons []host.TimeDaemon
+		masked  []host.TimeDaemon
 		strays  []host.Process
 		params  daemonParams
 		tree    bool
@@ -68,12 +70,14 @@ func TestJudgeDaemon(t *testing.T) {
 		"in a file tree, enabled":           {daemons: []host.TimeDaemon{change(chrony, true, false)}, params: all, tree: true, want: "pass"},
 		"in a file tree, not enabled":       {daemons: []host.TimeDaemon{change(chrony, false, false)}, params: all, tree: true, want: "fail: started at boot"},
 		"in a file tree, two are enabled":   {daemons: []host.TimeDaemon{change(chrony, true, false), change(timesyncd, true, false)}, params: all, tree: true, want: "fail: Several"},
+		"masked (34)":                       {masked: []host.TimeDaemon{masked}, params: all, want: "fail: No time daemon can be started: chrony.service is masked"},
+		"another one is masked":             {daemons: []host.TimeDaemon{timesyncd}, masked: []host.TimeDaemon{masked}, params: all, want: "pass"},
 		"in a file tree, nothing installed": {params: all, tree: true, want: "fail: No time daemon is installed"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			judged(t, judgeDaemon(tt.daemons, tt.strays, tt.params, !tt.tree), nil, tt.want)
+			judged(t, judgeDaemon(tt.daemons, tt.masked, tt.strays, tt.params, !tt.tree), nil, tt.want)
 		})
 	}
 }
@@ -144,9 +148,19 @@ func TestJudgeServers(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			v, err := judgeServers(tt.all, serversParams{MinSources: tt.min})
+			v, err := judgeServers(tt.all, nil, serversParams{MinSources: tt.min})
 			judged(t, v, err, tt.want)
 		})
+	}
+}
+
+func TestJudgeServersOfAMaskedDaemon(t *testing.T) {
+	t.Parallel()
+	masked := host.TimeDaemon{Kind: host.Chrony, Unit: "chrony.service", Path: "/etc/systemd/system/chrony.service", State: "masked"}
+	v, err := judgeServers(nil, []host.TimeDaemon{masked}, serversParams{MinSources: 1})
+	judged(t, v, err, "fail: chrony.service is masked")
+	if v.Evidence[0].Source != masked.Path {
+		t.Errorf("the mask is not named: %v", v.Evidence)
 	}
 }
 

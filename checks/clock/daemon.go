@@ -31,6 +31,10 @@ func daemon(ctx context.Context, h *host.Host, p daemonParams) (checks.Verdict, 
 	if err != nil {
 		return checks.Verdict{}, err
 	}
+	masked, err := h.MaskedTimeDaemons(ctx)
+	if err != nil {
+		return checks.Verdict{}, err
+	}
 	var strays []host.Process
 	if h.Running() {
 		processes, err := h.Processes(ctx)
@@ -41,7 +45,7 @@ func daemon(ctx context.Context, h *host.Host, p daemonParams) (checks.Verdict, 
 			return checks.Verdict{}, err
 		}
 	}
-	return judgeDaemon(daemons, strays, p, h.Running()), nil
+	return judgeDaemon(daemons, masked, strays, p, h.Running()), nil
 }
 
 // strayDaemons are processes of the host that keep the clock outside the
@@ -71,7 +75,7 @@ func strayDaemons(processes map[int]host.Process, daemons []host.TimeDaemon, arg
 
 // judgeDaemon wants one daemon that runs and is started at boot, and no other
 // that does either. In a file tree (not running) it judges the boot only.
-func judgeDaemon(daemons []host.TimeDaemon, strays []host.Process, p daemonParams, running bool) checks.Verdict {
+func judgeDaemon(daemons, masked []host.TimeDaemon, strays []host.Process, p daemonParams, running bool) checks.Verdict {
 	const want = "one time daemon, started at boot and running"
 	var seen []checks.Evidence
 	for _, d := range daemons {
@@ -96,6 +100,9 @@ func judgeDaemon(daemons []host.TimeDaemon, strays []host.Process, p daemonParam
 			at = append(at, checks.Evidence{Source: fmt.Sprintf("process %d", p.PID), Key: cmp.Or(p.Exe, p.Comm), Got: "running in " + place})
 		}
 		return fail("A time daemon runs outside the units of time daemons, so nobody can tell which one sets the clock.", append(at, seen...)...)
+	}
+	if len(daemons) == 0 && len(masked) > 0 {
+		return fail("No time daemon can be started: "+states(masked)+".", maskedAt(masked)...)
 	}
 	if len(daemons) == 0 {
 		return fail("No time daemon is installed.", checks.Evidence{Source: "units", Key: "chrony, systemd-timesyncd, ntpsec, ntpd, openntpd", Got: "none installed"})
@@ -127,6 +134,15 @@ func judgeDaemon(daemons []host.TimeDaemon, strays []host.Process, p daemonParam
 		seen = append(seen, checks.Evidence{Source: enabled[0].Unit, Key: "running", Got: "cannot be seen in a file tree"})
 	}
 	return checks.Passed(seen...)
+}
+
+// maskedAt names the masks.
+func maskedAt(masked []host.TimeDaemon) []checks.Evidence {
+	var at []checks.Evidence
+	for _, d := range masked {
+		at = append(at, checks.Evidence{Source: cmp.Or(d.Path, d.Unit), Key: d.Unit, Want: "not masked", Got: d.State})
+	}
+	return at
 }
 
 func states(daemons []host.TimeDaemon) string {

@@ -28,11 +28,18 @@ func servers(ctx context.Context, h *host.Host, p serversParams) (checks.Verdict
 	if err != nil {
 		return checks.Verdict{}, err
 	}
-	return judgeServers(sources, p)
+	masked, err := h.MaskedTimeDaemons(ctx)
+	if err != nil {
+		return checks.Verdict{}, err
+	}
+	return judgeServers(sources, masked, p)
 }
 
 // judgeServers wants enough sources for each daemon that counts.
-func judgeServers(all []host.TimeSources, p serversParams) (checks.Verdict, error) {
+func judgeServers(all []host.TimeSources, masked []host.TimeDaemon, p serversParams) (checks.Verdict, error) {
+	if len(all) == 0 && len(masked) > 0 {
+		return checks.Failed("No time daemon that could have servers can be started: "+states(masked)+".", maskedAt(masked)...), nil
+	}
 	if len(all) == 0 {
 		return checks.Failed("No time daemon is installed that could have servers.",
 			checks.Evidence{Source: "units", Key: "time daemon", Want: "installed", Got: "none installed"}), nil

@@ -14,7 +14,7 @@ import (
 type clockFacts struct {
 	kernelClock fact[KernelClock]
 	timesync    fact[Timesync]
-	timeDaemons fact[[]TimeDaemon]
+	timeDaemons fact[timeDaemons]
 	timeSources fact[[]TimeSources]
 }
 

@@ -44,10 +44,28 @@ type TimeDaemon struct {
 	MainPID int    // 0 when it does not run
 }
 
+// timeDaemons are the units that run a time daemon.
+type timeDaemons struct {
+	installed []TimeDaemon
+	masked    []TimeDaemon
+}
+
 // TimeDaemons returns the installed time daemons, masked ones left out: from
 // the service manager of the running host, from unit files in a file tree.
 func (h *Host) TimeDaemons(ctx context.Context) ([]TimeDaemon, error) {
-	return h.timeDaemons.get(ctx, func(ctx context.Context) ([]TimeDaemon, error) {
+	d, err := h.allTimeDaemons(ctx)
+	return d.installed, err
+}
+
+// MaskedTimeDaemons returns those that nothing can start, with the mask as
+// their Path.
+func (h *Host) MaskedTimeDaemons(ctx context.Context) ([]TimeDaemon, error) {
+	d, err := h.allTimeDaemons(ctx)
+	return d.masked, err
+}
+
+func (h *Host) allTimeDaemons(ctx context.Context) (timeDaemons, error) {
+	return h.timeDaemons.get(ctx, func(ctx context.Context) (timeDaemons, error) {
 		if h.Running() {
 			return h.liveTimeDaemons(ctx)
 		}
@@ -55,53 +73,58 @@ func (h *Host) TimeDaemons(ctx context.Context) ([]TimeDaemon, error) {
 	})
 }
 
-func (h *Host) liveTimeDaemons(ctx context.Context) ([]TimeDaemon, error) {
+// add keeps a daemon once, whatever names its unit has.
+func (t *timeDaemons) add(d TimeDaemon, installed, masked bool) {
+	list := &t.installed
+	if !installed {
+		list = &t.masked
+	}
+	known := slices.ContainsFunc(*list, func(k TimeDaemon) bool { return k.Unit == d.Unit })
+	if (installed || masked) && !known {
+		*list = append(*list, d)
+	}
+}
+
+func (h *Host) liveTimeDaemons(ctx context.Context) (timeDaemons, error) {
+	var daemons timeDaemons
 	names := make([]string, len(timeUnits))
 	for i, u := range timeUnits {
 		names[i] = u.unit
 	}
 	units, err := h.UnitsAndBoot(ctx, names...)
 	if err != nil {
-		return nil, fmt.Errorf("cannot tell which time daemon runs: %w", err)
+		return daemons, fmt.Errorf("cannot tell which time daemon runs: %w", err)
 	}
-	var daemons []TimeDaemon
 	for _, u := range timeUnits {
 		unit, known := units[u.unit]
 		if !known {
-			return nil, fmt.Errorf("cannot tell which time daemon runs: the service manager did not answer for %s", u.unit)
-		}
-		seen := slices.ContainsFunc(daemons, func(d TimeDaemon) bool { return d.Unit == unit.ID })
-		if !unit.Installed() && !unit.Active() || seen {
-			continue
+			return timeDaemons{}, fmt.Errorf("cannot tell which time daemon runs: the service manager did not answer for %s", u.unit)
 		}
 		d := TimeDaemon{Kind: u.kind, Unit: unit.ID, Path: unit.FragmentPath, Boot: unit.Boot, Active: unit.Active(),
 			State: fmt.Sprintf("%s (%s), %s", unit.ActiveState, unit.SubState, unit.BootState())}
 		if unit.Service != nil {
 			d.MainPID = unit.Service.MainPID
 		}
-		daemons = append(daemons, d)
+		daemons.add(d, unit.Installed() || unit.Active(), unit.LoadState == "masked")
 	}
 	return daemons, nil
 }
 
-func (h *Host) fileTimeDaemons(ctx context.Context) ([]TimeDaemon, error) {
+func (h *Host) fileTimeDaemons(ctx context.Context) (timeDaemons, error) {
+	var daemons timeDaemons
 	files, err := h.UnitFiles(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("cannot tell which time daemon is installed: %w", err)
+		return daemons, fmt.Errorf("cannot tell which time daemon is installed: %w", err)
 	}
-	var daemons []TimeDaemon
 	for _, u := range timeUnits {
 		unit, err := files.Unit(u.unit)
 		if err != nil {
-			return nil, fmt.Errorf("cannot tell which time daemon is installed: %w", err)
+			return timeDaemons{}, fmt.Errorf("cannot tell which time daemon is installed: %w", err)
 		}
-		installed := unit.State != "not-found" && unit.State != "bad" && !strings.HasPrefix(unit.State, "masked")
-		seen := slices.ContainsFunc(daemons, func(d TimeDaemon) bool { return d.Unit == unit.ID })
-		if !installed || seen {
-			continue
-		}
+		masked := strings.HasPrefix(unit.State, "masked")
 		boot := files.AtBoot()[unit.ID]
-		daemons = append(daemons, TimeDaemon{Kind: u.kind, Unit: unit.ID, Path: unit.Path, Boot: boot, State: bootState(unit.State, boot)})
+		d := TimeDaemon{Kind: u.kind, Unit: unit.ID, Path: unit.Path, Boot: boot, State: bootState(unit.State, boot)}
+		daemons.add(d, unit.State != "not-found" && unit.State != "bad" && !masked, masked)
 	}
 	return daemons, nil
 }

@@ -144,6 +144,10 @@ func TestTimeSourcesOfAFileTree(t *testing.T) {
 			if strings.Join(got, ", ") != tt.daemons {
 				t.Errorf("daemons %q, want %q", got, tt.daemons)
 			}
+			masked, err := h.MaskedTimeDaemons(t.Context())
+			if isMasked := strings.Contains(name, "masked"); err != nil || isMasked != (len(masked) == 1 && masked[0].Path == "/etc/systemd/system/chrony.service") {
+				t.Errorf("masked: %v %v", masked, err)
+			}
 			all, err := h.TimeSources(t.Context())
 			if err != nil {
 				t.Fatal(err)
