@@ -67,7 +67,7 @@ func judgeDaemonConfig(conf host.AuditdConf, p daemonConfigParams) checks.Verdic
 		if s.Pos.Line == 0 {
 			got += " (auditd's default)"
 		}
-		e := checks.Evidence{Source: host.AuditdConfFile, Line: s.Pos.Line, Key: name, Got: got}
+		e := checks.Evidence{Source: conf.File, Line: s.Pos.Line, Key: name, Got: got}
 		if ok {
 			seen = append(seen, e)
 			return

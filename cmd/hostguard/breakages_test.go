@@ -95,6 +95,10 @@ func breakages() []breakage {
 	add("a full disk halts the host", apply, undo,
 		map[string]want{"AUD-005": fails("/etc/audit/auditd.conf")})
 
+	apply, undo = file("/etc/systemd/system/auditd.service.d/other.conf", "[Service]\nExecStart=\nExecStart=/sbin/auditd -c /etc/audit-lab\n", commands("systemctl daemon-reload"))
+	add("auditd is told to read another file", apply, undo,
+		map[string]want{"AUD-005": fails("/etc/audit-lab/auditd.conf")})
+
 	// TC-10
 	add("a file system is full",
 		commands("mount -t tmpfs -o size=1m tmpfs /var/log/audit", "fallocate -l 1000k /var/log/audit/full"), commands("umount /var/log/audit"),

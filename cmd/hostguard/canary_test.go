@@ -17,7 +17,9 @@ func TestJudgeFlight(t *testing.T) {
 	t.Parallel()
 	on := host.AuditStatus{Enabled: 1}
 	ruled := auditing.Recorder{Rule: &auditrule.Rule{}, Keys: []string{"a", "b"}}
-	event := func(keys ...string) canary.Result { return canary.Result{Event: &canary.Event{ID: "1.000:2", Keys: keys}} }
+	event := func(keys ...string) canary.Result {
+		return canary.Result{Event: &canary.Event{ID: "1.000:2", Keys: keys}}
+	}
 	for name, c := range map[string]struct {
 		rule   auditing.Recorder
 		result canary.Result

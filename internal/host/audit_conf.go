@@ -13,49 +13,79 @@ import (
 	"github.com/hostguard/hostguard/internal/auditrule"
 )
 
-// AuditdConfFile is auditd's configuration.
+// AuditdConfFile is auditd's configuration, unless its unit says -c DIR.
 const AuditdConfFile = "/etc/audit/auditd.conf"
 
 // AuditdConf is auditd's configuration; its methods give values and defaults.
 type AuditdConf struct {
 	auditrule.DaemonConf
+	File   string
 	Exists bool
 }
 
-// AuditdConf reads /etc/audit/auditd.conf. Where auditd would refuse it and not
+// auditdConfFile returns the file that the loaded auditd.service has auditd
+// read (-c in auditd(8)). A file tree is taken to have it in its usual place.
+func (h *Host) auditdConfFile(ctx context.Context) (string, error) {
+	if !h.Running() || h.systemdAnswers(ctx) != nil {
+		return AuditdConfFile, nil
+	}
+	units, err := h.loadedUnits(ctx, "auditd.service")
+	if err != nil {
+		return "", fmt.Errorf("cannot tell which configuration auditd reads: %w", err)
+	}
+	if s := units["auditd.service"].Service; s != nil && len(s.ExecStart) > 0 {
+		args := s.ExecStart[0].Args
+		for i, arg := range args {
+			dir, found := strings.CutPrefix(arg, "-c")
+			if found && dir == "" && i+1 < len(args) {
+				dir = args[i+1]
+			}
+			if found && path.IsAbs(dir) {
+				return path.Join(dir, path.Base(AuditdConfFile)), nil
+			}
+		}
+	}
+	return AuditdConfFile, nil
+}
+
+// AuditdConf reads auditd's configuration. Where auditd would refuse it and not
 // start, the error holds an *auditrule.LineError that says where; its line is
 // 0 where the whole file is at fault.
 func (h *Host) AuditdConf(ctx context.Context) (AuditdConf, error) {
-	return h.auditConf.get(ctx, func(context.Context) (AuditdConf, error) {
-		info, err := h.Lstat(AuditdConfFile)
+	return h.auditConf.get(ctx, func(ctx context.Context) (AuditdConf, error) {
+		file, err := h.auditdConfFile(ctx)
+		if err != nil {
+			return AuditdConf{}, err
+		}
+		info, err := h.Lstat(file)
 		if errors.Is(err, fs.ErrNotExist) {
-			return AuditdConf{}, nil
+			return AuditdConf{File: file}, nil
 		}
 		if err != nil {
 			return AuditdConf{}, err
 		}
-		data, err := h.ReadFile(AuditdConfFile)
+		data, err := h.ReadFile(file)
 		if err != nil {
 			return AuditdConf{}, err
 		}
-		conf, err := auditrule.ParseDaemonConf(AuditdConfFile, data)
+		conf, err := auditrule.ParseDaemonConf(file, data)
 		if err == nil {
-			err = h.auditdRefuses(info, conf)
+			err = h.auditdRefuses(file, info, conf)
 		}
 		var refused *auditrule.LineError
 		if errors.As(err, &refused) {
 			return AuditdConf{}, fmt.Errorf("auditd does not start with this configuration: %w", err)
 		}
-		return AuditdConf{conf, true}, err
+		return AuditdConf{conf, file, true}, err
 	})
 }
 
 // auditdRefuses says why auditd does not start with what the host has: an
 // *auditrule.LineError, or that this cannot be told.
-func (h *Host) auditdRefuses(file fs.FileInfo, conf auditrule.DaemonConf) error {
+func (h *Host) auditdRefuses(name string, file fs.FileInfo, conf auditrule.DaemonConf) error {
 	refuse := func(pos auditrule.Pos, format string, args ...any) error {
 		if pos.File == "" {
-			pos.File = AuditdConfFile
+			pos.File = name
 		}
 		return &auditrule.LineError{Pos: pos, Reason: fmt.Sprintf(format, args...)}
 	}

@@ -48,7 +48,7 @@ var containerFiles = map[string]string{
 	"/etc/default/chrony":                           "DAEMON_OPTS=\"-F 1 -x\"\n",
 	"/etc/systemd/system/chrony.service.d/lab.conf": "[Unit]\nConditionCapability=\n",
 	"/etc/audit-lab/auditd.conf":                    "local_events = no\nlog_file = /var/log/audit/audit.log\nspace_left = 75\nadmin_space_left = 50\n",
-	"/etc/systemd/system/auditd.service.d/lab.conf": "[Service]\nExecStart=\nExecStart=/sbin/auditd -c /etc/audit-lab\n",
+	"/etc/systemd/system/auditd.service.d/lab.conf": "[Service]\nBindReadOnlyPaths=/etc/audit-lab/auditd.conf:/etc/audit/auditd.conf\n",
 }
 
 const containerConfiguration = `services: {allow: [df-watch.timer]}
