@@ -22,7 +22,7 @@ type Remediator struct {
 }
 
 // Remediators holds every remediator there is.
-var Remediators = []Remediator{}
+var Remediators []Remediator
 
 // For returns the remediator of the named check; false means a failure of that
 // check is repaired by hand.

@@ -14,6 +14,7 @@ import (
 	"github.com/hostguard/hostguard/checks/all"
 	"github.com/hostguard/hostguard/internal/printable"
 	"github.com/hostguard/hostguard/internal/strictyaml"
+	"github.com/hostguard/hostguard/remediate"
 	"github.com/hostguard/hostguard/rules"
 )
 
@@ -55,9 +56,13 @@ of a source document (TC-01).`,
 	return cmd
 }
 
-// whatFixDoes says what `hostguard fix` would do about a failing check. This
-// version only audits.
-func whatFixDoes(string) string { return "Nothing yet: mend it by hand, as said above." }
+// whatFixDoes says what `hostguard fix` would do about a failing check.
+func whatFixDoes(check string) string {
+	if r, found := remediate.For(check); found {
+		return fmt.Sprintf("%s (%s)", r.Does, r.Risk)
+	}
+	return "Nothing yet: mend it by hand, as said above."
+}
 
 const pageWidth = 88
 
