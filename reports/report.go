@@ -15,7 +15,6 @@ import (
 	"github.com/hostguard/hostguard/checks"
 	"github.com/hostguard/hostguard/internal/host"
 	"github.com/hostguard/hostguard/internal/printable"
-	"github.com/hostguard/hostguard/remediate"
 	"github.com/hostguard/hostguard/rules"
 )
 
@@ -139,6 +138,7 @@ type Input struct {
 type Outcome struct {
 	Rule    *rules.Rule
 	Level   rules.Level
+	Risk    string // of hostguard's own fix; empty: it has none
 	Finding checks.Finding
 }
 
@@ -189,7 +189,6 @@ func New(in Input) *Report {
 }
 
 func newFinding(o Outcome) Finding {
-	repair, fixable := remediate.For(o.Rule.Check)
 	f := Finding{
 		Rule:        o.Rule.ID,
 		Title:       line(o.Rule.Title),
@@ -202,7 +201,7 @@ func newFinding(o Outcome) Finding {
 		Reason:      text(o.Finding.Reason),
 		Evidence:    evidence(o.Finding.Evidence),
 		References:  make([]rules.Reference, len(o.Rule.References)),
-		Remediation: Remediation{Fixable: fixable, Risk: string(repair.Risk), Hint: printable.Text(o.Rule.Remediation.Hint)},
+		Remediation: Remediation{Fixable: o.Risk != "", Risk: o.Risk, Hint: printable.Text(o.Rule.Remediation.Hint)},
 		DurationMS:  milliseconds(o.Finding.Duration),
 	}
 	for i, ref := range o.Rule.References {

@@ -16,6 +16,7 @@ import (
 	"github.com/hostguard/hostguard/checks"
 	"github.com/hostguard/hostguard/internal/host"
 	"github.com/hostguard/hostguard/internal/strictyaml"
+	"github.com/hostguard/hostguard/remediate"
 	"github.com/hostguard/hostguard/reports"
 	"github.com/hostguard/hostguard/rules"
 )
@@ -123,7 +124,8 @@ func check(cmd *cobra.Command, o checkOptions) error {
 		Profile:     reports.Profile{Name: a.Profile.Name, Title: a.Profile.Title, Digest: a.Rules.Digest(a.Profile), Open: a.Rules.Open(a.Profile)},
 	}
 	for i, s := range selected {
-		input.Outcomes = append(input.Outcomes, reports.Outcome{Rule: s.Rule, Level: s.Level, Finding: findings[i]})
+		fix, _ := remediate.For(s.Rule.Check)
+		input.Outcomes = append(input.Outcomes, reports.Outcome{Rule: s.Rule, Level: s.Level, Risk: string(fix.Risk), Finding: findings[i]})
 	}
 	report := reports.New(input)
 	if err := outputs.Write(report, o.render); err != nil {
