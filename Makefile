@@ -7,7 +7,7 @@ export PATH := $(patsubst %/,%,$(dir $(GO))):$(PATH)
 
 FUZZTIME ?= 2s
 
-.PHONY: check build test lint fuzz bench acceptance generate install
+.PHONY: check build test lint fuzz bench acceptance proof generate install
 
 ## check: build hostguard and audit this host; fails unless it is READY
 check: build
@@ -38,6 +38,13 @@ fuzz:
 ## before other programs, and so are the host's daemons, which a check waits for
 bench: install
 	HOSTGUARD_BENCH=1 nice -n -19 $(GO) test -count 1 -timeout 20m -v -run '^TestFigures$$' ./internal/bench
+	$(GO) test -run '^$$' -bench '^BenchmarkCover$$' ./internal/auditrule
+
+## proof: audit rules compared with the kernel, auditctl and augenrules, by CASES generated ones for each comparison
+CASES ?= 1000
+proof: install
+	HOSTGUARD_REQUIRE=real HOSTGUARD_AUDIT_CASES=$(CASES) $(GO) test -count 1 -timeout 60m -v -run 'KernelRoundTrip|AuditctlAgrees|MergeEqualsAugenrules|Reality' ./internal/auditrule
+	HOSTGUARD_REQUIRE=real HOSTGUARD_AUDIT_CASES=$(CASES) $(GO) test -count 1 -timeout 20m -v -run 'LoadedIsAuditctls|MissingRules|MissingWatch|PictureOfTheKernel|TestCanary' ./cmd/hostguard
 
 ## acceptance: the whole story in a virtual machine; slow
 acceptance: install

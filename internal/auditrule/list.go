@@ -9,7 +9,9 @@ import (
 
 // String writes a rule as "auditctl -l" (3.0.9) does, its misprints included:
 // a never rule on a path reads like a watch, and every 64-bit architecture is
-// b64.
+// b64. In one thing it is right where auditctl is wrong: without an arch the
+// calls are the 64-bit ones, which auditctl names by the table of the rule that
+// it printed before.
 func (r *Rule) String() string { return r.write(r.printsAsWatch()) }
 
 // Exact writes a rule so that no other reads the same: never as -w, which
