@@ -110,7 +110,7 @@ var embeddedRules = []Rule{
 		{File: "rules/audit/coverage.yaml", Line: 15, Column: 12, Kind: 2, Text: "wa"},
 		{File: "rules/audit/coverage.yaml", Line: 16, Column: 5, Kind: 2, Text: "key"},
 		{File: "rules/audit/coverage.yaml", Line: 16, Column: 10, Kind: 2, Text: "docker"},
-	}}, Remediation: Remediation{Hint: "For each program named here add a line such as \"-w /usr/bin/dockerd -p wa -k docker\" to /etc/audit/rules.d/50-docker.rules, then augenrules --load. Name the file, not a link to it: a watch on a link sees only the link."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 3, Column: 3}},
+	}}, Remediation: Remediation{Hint: "For each program named here add a line such as \"-w /usr/bin/dockerd -p wa -k docker\" to /etc/audit/rules.d/50-docker.rules, then augenrules --load. Name the file, not a link to it: a watch on a link sees only the link. Of docker from a snap the image is watched: \"-w /var/lib/snapd/snaps -p wa -k docker\"."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 3, Column: 3}},
 	{ID: "AUD-011", Title: "The use of Docker's and containerd's sockets is recorded", Rationale: "A program that talks to docker.sock needs no docker command and is root on the host. A watch (-w) on a socket records nothing when it is used.", Source: []string{
 		"TC-07",
 		"TC-08",
@@ -204,7 +204,7 @@ var embeddedRules = []Rule{
 	}, Check: "audit-watch", Params: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 135, Column: 5, Kind: 7, Items: []strictyaml.Node{
 		{File: "rules/audit/coverage.yaml", Line: 135, Column: 5, Kind: 2, Text: "discover"},
 		{File: "rules/audit/coverage.yaml", Line: 135, Column: 15, Kind: 6, Items: []strictyaml.Node{
-			{File: "rules/audit/coverage.yaml", Line: 135, Column: 16, Kind: 2, Text: "docker-binaries"},
+			{File: "rules/audit/coverage.yaml", Line: 135, Column: 16, Kind: 2, Text: "docker-programs"},
 		}},
 		{File: "rules/audit/coverage.yaml", Line: 136, Column: 5, Kind: 2, Text: "perms"},
 		{File: "rules/audit/coverage.yaml", Line: 136, Column: 12, Kind: 2, Text: "x"},

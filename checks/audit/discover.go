@@ -29,7 +29,8 @@ type place struct {
 }
 
 var discoverers = map[string]discoverer{
-	"docker-binaries":      docker(func(l host.DockerLayout) []host.Place { return l.Binaries }),
+	"docker-binaries":      docker(changeable),
+	"docker-programs":      docker(func(l host.DockerLayout) []host.Place { return l.Binaries }),
 	"docker-sockets":       dockerSockets,
 	"docker-configuration": docker(func(l host.DockerLayout) []host.Place { return l.Config }),
 	"docker-units":         docker(func(l host.DockerLayout) []host.Place { return l.UnitFiles }),
@@ -41,6 +42,19 @@ var discoverers = map[string]discoverer{
 	"volumes":              volumes,
 	"ssh-configuration":    sshConfiguration,
 	"time-configuration":   timeConfiguration,
+}
+
+// snapImages holds the images of snaps, see snap(8). The programs of a snap lie
+// on a file system that cannot be written and goes with the next revision: who
+// changes them changes the image.
+const snapImages = "/var/lib/snapd/snaps"
+
+// changeable is where docker's programs can be changed.
+func changeable(l host.DockerLayout) []host.Place {
+	if l.Kind == "snap" {
+		return []host.Place{{Name: "images of snaps", Path: snapImages}}
+	}
+	return l.Binaries
 }
 
 // docker takes a part of docker's layout.

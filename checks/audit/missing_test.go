@@ -82,7 +82,7 @@ func TestMissing(t *testing.T) {
 		"covered already":               {files: map[string]string{"/etc/audit/rules.d/a.rules": "-w /etc -p wa\n"}, watches: []WatchParams{watching("/etc/docker")}, want: ""},
 		"half of it":                    {files: map[string]string{"/etc/audit/rules.d/a.rules": "-w /etc -p w\n"}, watches: []WatchParams{watching("/etc/docker")}, want: "-w /etc/docker -p a -k k"},
 		"a folder spares its files":     {watches: []WatchParams{watching("/etc/docker/daemon.json"), watching("/etc/docker")}, want: "-w /etc/docker -p wa -k k"},
-		"two requirements of one file":  {watches: []WatchParams{discover("docker-binaries"), {Discover: []string{"docker-binaries"}, Perms: perms(auditrule.Exec)}}, want: "-w /usr/sbin/dockerd -p wxa -k k"},
+		"two requirements of one file":  {watches: []WatchParams{discover("docker-binaries"), {Discover: []string{"docker-programs"}, Perms: perms(auditrule.Exec)}}, want: "-w /usr/sbin/dockerd -p wxa -k k"},
 		"the connector":                 {watches: []WatchParams{discover("connector-files"), discover("connector-mounts")}, want: "-w /opt/tc -p wa -k k"},
 		"21 a socket":                   {files: map[string]string{"/run/": ""}, watches: []WatchParams{{Paths: nil, Discover: []string{"docker-sockets"}, Use: true}}, want: socket + "\nopen containerd.sock /run/containerd/containerd.sock: /run/containerd lies in memory and is not there when the rules are loaded at boot: a rule on it ends the load [echo 'd /run/containerd 0711 0 0 -' > /etc/tmpfiles.d/hostguard-run-containerd.conf]"},
 		"22 a volume is docker's":       {files: map[string]string{"/var/lib/docker/volumes/x/_data/": ""}, watches: []WatchParams{watching("/var/lib/docker/volumes/x/_data")}, want: "## /var/lib/docker/volumes/x/_data is docker's to remove: the folder above it stays\n-w /var/lib/docker/volumes -p wa -k k"},
@@ -105,6 +105,7 @@ func TestMissing(t *testing.T) {
 		"16 no final newline before":    {files: map[string]string{"/etc/audit/rules.d/10-a.rules": "-w /srv -p wa"}, watches: []WatchParams{watching("/etc/docker")}, want: "-w /etc/docker -p wa -k k"},
 		"nothing loads rules":           {files: map[string]string{"/lib/systemd/system/auditd.service": ""}, watches: []WatchParams{watching("/etc/docker")}, want: "open /etc/docker: nothing loads rules at boot [apt-get install auditd]"},
 		"audit.rules by hand":           {files: map[string]string{"/lib/systemd/system/auditd.service": "[Service]\nExecStartPost=/sbin/auditctl -R /etc/audit/audit.rules\n", "/etc/audit/audit.rules": "-w /etc -p w\n"}, watches: []WatchParams{watching("/etc/docker")}, want: "-w /etc/docker -p a -k k"},
+		"27 a snap's program":           {files: map[string]string{"/snap/docker/7/bin/dockerd": ""}, watches: []WatchParams{watching("/snap/docker/7/bin/dockerd")}, want: "open /snap/docker/7/bin/dockerd: /snap/docker/7/bin goes with the next revision of its snap, and a rule on it would end the load"},
 		"what cannot be found out":      {watches: []WatchParams{watching("/etc/docker"), {Paths: []string{"/etc/[a"}}}, want: "-w /etc/docker -p wa -k k\nunknown R-2: "},
 	} {
 		t.Run(name, func(t *testing.T) {

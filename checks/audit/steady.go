@@ -23,6 +23,9 @@ func (m *proposer) steady(p auditrule.Part) (at, note string, gap Gap, err error
 	if above := m.docker(needed); above != needed {
 		return m.above(p, above, fmt.Sprintf("%s is docker's to remove: the folder above it stays", p.Path))
 	}
+	if strings.HasPrefix(needed, "/snap/") {
+		return "", "", Gap{Why: needed + " goes with the next revision of its snap, and a rule on it would end the load"}, nil
+	}
 	gone, err := m.h.GoneAtBoot(m.ctx, needed)
 	if err != nil {
 		return "", "", gap, err

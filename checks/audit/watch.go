@@ -15,7 +15,7 @@ import (
 // WatchParams say what must be recorded.
 type WatchParams struct {
 	Paths    []string `yaml:"paths" doc:"Paths to cover besides discovered ones; patterns as in glob(7) are expanded."`
-	Discover []string `yaml:"discover" doc:"Paths to find on this host: docker-binaries, docker-sockets, docker-configuration, docker-units, docker-data, containerd, connector, connector-files, connector-mounts, volumes, ssh-configuration, time-configuration."`
+	Discover []string `yaml:"discover" doc:"Paths to find on this host: docker-binaries, docker-programs, docker-sockets, docker-configuration, docker-units, docker-data, containerd, connector, connector-files, connector-mounts, volumes, ssh-configuration, time-configuration."`
 	Perms    perms    `yaml:"perms" doc:"Kinds of access to be recorded: letters of r (read), w (write), x (execute), a (attribute change)."`
 	Use      bool     `yaml:"use" doc:"The paths are sockets, and each connection to them must be recorded."`
 	Key      string   `yaml:"key" doc:"Key of the rules that \"hostguard show audit --missing\" proposes; rules with another key are fine."`
