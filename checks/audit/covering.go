@@ -31,6 +31,8 @@ type Covering struct {
 type Coverings struct {
 	Status    host.AuditStatus
 	KernelErr error // why the kernel's rules cannot be seen; host.ErrNotRunning of a tree
+	Idle      string // why the next boot loads no rules at all; empty: it loads some
+	IdleErr   error  // why that cannot be told
 	Paths     []Covering
 	Absent    []Absence
 	Unknown   []Unknown
@@ -57,6 +59,11 @@ func Cover(ctx context.Context, h *host.Host, watches []Watch) (Coverings, error
 			return out, err
 		}
 	}
+	files, err := h.AuditFiles(ctx)
+	if err != nil {
+		return out, err
+	}
+	out.Idle, out.IdleErr = NotStarted(ctx, h, files)
 	for _, w := range watches {
 		sides, absent, v, err := lookAt(ctx, h, w.Params)
 		if err != nil {
@@ -123,7 +130,7 @@ func single(w auditrule.Want) []auditrule.Want {
 
 // Unseen says what could not be found out; nil when all was.
 func (c Coverings) Unseen() error {
-	var errs []error
+	errs := []error{c.IdleErr}
 	for _, u := range c.Unknown {
 		errs = append(errs, fmt.Errorf("%s: %w", u.Rule, u.Err))
 	}

@@ -63,7 +63,12 @@ func Missing(ctx context.Context, h *host.Host, watches []Watch) (Proposal, []Un
 	if layout, err := h.DockerLayout(ctx); err == nil && layout.DataRoot.Path != "" {
 		m.dockers = []string{path.Join(layout.DataRoot.Path, "volumes"), layout.DataRoot.Path}
 	}
-	if m.blocked = blocked(files); m.blocked.Why == "" {
+	idle, err := NotStarted(ctx, h, files)
+	if err != nil {
+		unknown = append(unknown, Unknown{"the next boot", err})
+	}
+	m.idle = idle != ""
+	if m.blocked = blocked(files, idle); m.blocked.Why == "" {
 		if err := m.propose(wanted); err != nil {
 			return Proposal{}, nil, err
 		}
@@ -73,10 +78,12 @@ func Missing(ctx context.Context, h *host.Host, watches []Watch) (Proposal, []Un
 
 // blocked says why no rule that is added would be loaded at boot, or not
 // safely so: a line that is mended later may repeat one that was added.
-func blocked(files host.AuditFiles) Gap {
+func blocked(files host.AuditFiles, idle string) Gap {
 	switch {
 	case len(files.Loaders) == 0:
-		return Gap{Why: "nothing loads rules at boot", First: "apt-get install auditd"}
+		return Gap{Why: idle, First: "apt-get install auditd"}
+	case idle != "":
+		return Gap{Why: idle, First: "systemctl enable auditd.service"}
 	case files.Problem != "":
 		return Gap{Why: files.Problem, First: "chown root " + host.AuditRulesFile + " && chmod o-w " + host.AuditRulesFile}
 	case files.Boot.Stopped != nil:
@@ -116,6 +123,7 @@ type proposer struct {
 	dockers []string // folders whose content docker makes and removes, the deepest first
 	out     Proposal
 	rules   []auditrule.Rule // the next boot's and those proposed
+	idle    bool             // the next boot loads no rules, whatever is written
 	blocked Gap              // why no rule is proposed at all; without a reason: some may be
 	closed  map[string]Gap   // why no rule was proposed for a part, by its path
 }
@@ -278,9 +286,9 @@ func (m *proposer) try(wanted []wantedPath) error {
 	for _, w := range wanted {
 		name := strings.TrimSpace(w.what + " " + w.Path)
 		switch {
-		case w.boot.Answer != auditrule.Covered:
+		case w.boot.Answer != auditrule.Covered || m.idle:
 			c := sides.bootCoverage(view.Cover(w.Want))
-			if c.Answer != auditrule.Covered {
+			if c.Answer != auditrule.Covered || m.idle {
 				m.out.Open = append(m.out.Open, m.explain(w, name, c, view))
 			}
 		case w.seen && w.loaded.Answer != auditrule.Covered:

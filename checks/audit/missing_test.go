@@ -27,7 +27,38 @@ func dockerTree(t *testing.T, more map[string]string) *host.Host {
 		"/opt/tc/conf/":                      "",
 	}
 	maps.Copy(files, more)
-	return tree(t, files)
+	return startingAuditd(t, tree(t, files))
+}
+
+// startingAuditd lets the next boot of a tree start auditd.
+func startingAuditd(t *testing.T, h *host.Host) *host.Host {
+	t.Helper()
+	wants := h.Root() + "/etc/systemd/system/multi-user.target.wants"
+	for _, err := range []error{
+		os.MkdirAll(wants, 0o755), os.Symlink("/lib/systemd/system/auditd.service", wants+"/auditd.service"),
+		os.WriteFile(h.Root()+"/lib/systemd/system/default.target", []byte("[Unit]\nRequires=multi-user.target\n"), 0o644),
+		os.WriteFile(h.Root()+"/lib/systemd/system/multi-user.target", []byte("[Unit]\n"), 0o644),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return h
+}
+
+// An auditd that the next boot does not start loads nothing, whatever is
+// written.
+func TestMissingWithoutAuditd(t *testing.T) {
+	lab.Need(t, lab.Root)
+	t.Parallel()
+	h := dockerTree(t, map[string]string{"/etc/audit/rules.d/a.rules": "-w /etc -p wa\n"})
+	if err := os.Remove(h.Root() + "/etc/systemd/system/multi-user.target.wants/auditd.service"); err != nil {
+		t.Fatal(err)
+	}
+	want := "open /etc/docker: the next boot does not start auditd.service: no rules are loaded [systemctl enable auditd.service]"
+	if got := proposal(t, h, watchesOf(t, watching("/etc/docker"))); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
 }
 
 func watchesOf(t *testing.T, each ...WatchParams) []Watch {

@@ -29,6 +29,8 @@ type Picture struct {
 	Status    host.AuditStatus // of the kernel
 	KernelErr error            // why the kernel's rules cannot be seen; host.ErrNotRunning of a tree
 	Loaded    []auditrule.Rule // the kernel's, in its order
+	Idle      string           // why the next boot loads no rules at all; empty: it loads some
+	IdleErr   error            // why that cannot be told
 	Rules     []Pictured       // of all three, in the order of the files, then of the kernel
 	Settings  []Setting
 }
@@ -60,6 +62,7 @@ func Compare(ctx context.Context, h *host.Host) (Picture, error) {
 	if p.Files, err = h.AuditFiles(ctx); err != nil {
 		return p, err
 	}
+	p.Idle, p.IdleErr = NotStarted(ctx, h, p.Files)
 	if p.Status, p.KernelErr = h.AuditStatus(ctx); p.KernelErr == nil {
 		p.Loaded, p.KernelErr = h.AuditLoaded(ctx)
 	}
@@ -74,6 +77,27 @@ func Compare(ctx context.Context, h *host.Host) (Picture, error) {
 	p.Rules = compare(p.Files, p.Loaded, p.KernelErr == nil, h.AuditEnv(), view.Shadows())
 	p.Settings = settings(p.Files.Boot, p.Status, p.KernelErr == nil)
 	return p, nil
+}
+
+// NotStarted reports which of the units that load rules the next boot does not
+// start, in a sentence; it is empty when one that loads them is started.
+func NotStarted(ctx context.Context, h *host.Host, files host.AuditFiles) (string, error) {
+	units, err := h.UnitFiles(ctx)
+	if err != nil {
+		return "", fmt.Errorf("cannot tell whether the next boot loads the audit rules: %w", err)
+	}
+	started := units.AtBoot()
+	var idle []string
+	for _, l := range files.Loaders {
+		if started[l.Unit] != "" {
+			return "", nil
+		}
+		idle = append(idle, l.Unit)
+	}
+	if len(idle) == 0 {
+		return "nothing loads rules at boot", nil
+	}
+	return "the next boot does not start " + strings.Join(idle, ", ") + ": no rules are loaded", nil
 }
 
 // compare matches the rules of the three places.
@@ -208,7 +232,7 @@ func settings(boot auditrule.Loaded, s host.AuditStatus, seen bool) []Setting {
 
 // Unseen says what of the picture could not be found out; nil when all was.
 func (p Picture) Unseen() error {
-	errs := []error{BootDoubts(p.Files)}
+	errs := []error{BootDoubts(p.Files), p.IdleErr}
 	if p.KernelErr != nil && !errors.Is(p.KernelErr, host.ErrNotRunning) {
 		errs = append(errs, fmt.Errorf("cannot see the rules that the kernel holds: %w", p.KernelErr))
 	}

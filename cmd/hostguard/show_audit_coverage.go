@@ -16,6 +16,7 @@ import (
 // shownCoverage is what records each path of the profile.
 type shownCoverage struct {
 	Enabled *uint32         `json:"enabled"` // null: the kernel was not looked at
+	Idle    string          `json:"idle,omitempty"` // why the next boot loads no rules at all
 	Paths   []shownCovering `json:"paths"`
 	Absent  []shownAbsence  `json:"absent"`
 	Unknown []shownUnknown  `json:"unknown"`
@@ -55,7 +56,7 @@ func lookAtCoverage(ctx context.Context, h *host.Host, watches []auditing.Watch)
 	if err != nil {
 		return nil, err
 	}
-	s := &shownCoverage{Paths: []shownCovering{}, Absent: []shownAbsence{}, Unknown: []shownUnknown{}, err: c.Unseen()}
+	s := &shownCoverage{Paths: []shownCovering{}, Absent: []shownAbsence{}, Unknown: []shownUnknown{}, Idle: oneLine(c.Idle), err: c.Unseen()}
 	if c.KernelErr == nil {
 		s.Enabled = &c.Status.Enabled
 	}
@@ -103,6 +104,9 @@ func (s *shownCoverage) writeText(w io.Writer) error {
 	var b strings.Builder
 	if s.Enabled != nil && *s.Enabled == 0 {
 		b.WriteString("auditing is off: the kernel's rules record nothing\n\n")
+	}
+	if s.Idle != "" {
+		b.WriteString(s.Idle + "; what its rules would record is shown\n\n")
 	}
 	rows := [][]string{{"PATH", "ACCESS", "KERNEL", "NEXT BOOT", "FOR"}}
 	var reasons []string // in the order of the paths

@@ -82,7 +82,8 @@ type shownLoader struct {
 type shownPicture struct {
 	Enabled    *uint32        `json:"enabled"` // null: the kernel was not looked at
 	Loaders    []shownLoader  `json:"loaders"`
-	Stale      bool           `json:"stale"` // audit.rules is not what augenrules would write
+	Idle       string         `json:"idle,omitempty"` // why the next boot loads no rules at all
+	Stale      bool           `json:"stale"`          // audit.rules is not what augenrules would write
 	Problem    string         `json:"problem,omitempty"`
 	Rules      []shownRule    `json:"rules"`
 	Settings   []shownSetting `json:"settings"`
@@ -100,7 +101,7 @@ func lookAtPicture(ctx context.Context, h *host.Host, _ []auditing.Watch) (shown
 	}
 	s := &shownPicture{
 		Loaders: []shownLoader{}, Rules: []shownRule{}, Refused: []shownLine{}, Overridden: []shownLine{},
-		Stale: p.Files.HasDir && p.Files.Stale, Problem: oneLine(p.Files.Problem), NotRead: p.Files.Boot.NotRead, err: p.Unseen(),
+		Stale: p.Files.HasDir && p.Files.Stale, Problem: oneLine(p.Files.Problem), NotRead: p.Files.Boot.NotRead, Idle: oneLine(p.Idle), err: p.Unseen(),
 	}
 	if p.KernelErr == nil {
 		s.Enabled = &p.Status.Enabled
@@ -169,8 +170,8 @@ func (s *shownPicture) writeText(w io.Writer) error {
 	for _, l := range s.Loaders {
 		fmt.Fprintf(tw, "at boot\t%s (%s)\n", l.Command, l.shownPlace.String())
 	}
-	if len(s.Loaders) == 0 {
-		fmt.Fprintln(tw, "at boot\tnothing loads rules")
+	if s.Idle != "" {
+		fmt.Fprintf(tw, "at boot\t%s\n", s.Idle)
 	}
 	if s.Stale {
 		fmt.Fprintf(tw, "stale\t%s is not what augenrules would write\n", host.AuditRulesFile)
@@ -294,6 +295,7 @@ func (s *shownLoaded) writeText(w io.Writer) error {
 // shownBoot is what a reboot loads.
 type shownBoot struct {
 	Loaders  []shownLoader  `json:"loaders"`
+	Idle     string         `json:"idle,omitempty"` // why no rules at all are loaded
 	Settings []shownSetting `json:"settings"`
 	Rules    []shownHolder  `json:"rules"`
 	Refused  []shownLine    `json:"refused"`
@@ -311,6 +313,11 @@ func lookAtNextBoot(ctx context.Context, h *host.Host, _ []auditing.Watch) (show
 	for _, l := range files.Loaders {
 		s.Loaders = append(s.Loaders, showLoader(l))
 	}
+	idle, err := auditing.NotStarted(ctx, h, files)
+	if s.Idle = oneLine(idle); idle != "" {
+		return s, nil
+	}
+	s.err = errors.Join(auditing.BootDoubts(files), err)
 	for _, each := range auditing.BootSettings(files.Boot) {
 		if each.Value != "" {
 			s.Settings = append(s.Settings, shownSetting{Name: each.Name, Disk: oneLine(each.Value), Place: showPlace(each.Pos)})
@@ -321,10 +328,6 @@ func lookAtNextBoot(ctx context.Context, h *host.Host, _ []auditing.Watch) (show
 	}
 	for _, r := range files.Boot.Refused {
 		s.Refused = append(s.Refused, showLine(r))
-	}
-	s.err = auditing.BootDoubts(files)
-	if len(files.Loaders) == 0 {
-		s.err = errors.Join(s.err, errors.New("nothing loads rules at boot"))
 	}
 	return s, nil
 }
@@ -339,7 +342,10 @@ func (s *shownBoot) writeText(w io.Writer) error {
 	for _, r := range s.Rules {
 		rows = append(rows, []string{r.Place.short(), r.Rule})
 	}
-	if len(s.Rules) == 0 {
+	switch {
+	case s.Idle != "":
+		rows = append(rows, []string{"-", "No rules: " + s.Idle})
+	case len(s.Rules) == 0:
 		rows = append(rows, []string{"-", "No rules"})
 	}
 	if err := writeTable(w, rows); err != nil {
