@@ -30,7 +30,7 @@ type Covering struct {
 // Coverings is what the requirements come to on a host.
 type Coverings struct {
 	Status    host.AuditStatus
-	KernelErr error // why the kernel's rules cannot be seen; host.ErrNotRunning of a tree
+	KernelErr error  // why the kernel's rules cannot be seen; host.ErrNotRunning of a tree
 	Idle      string // why the next boot loads no rules at all; empty: it loads some
 	IdleErr   error  // why that cannot be told
 	Paths     []Covering

@@ -15,7 +15,7 @@ import (
 
 // shownCoverage is what records each path of the profile.
 type shownCoverage struct {
-	Enabled *uint32         `json:"enabled"` // null: the kernel was not looked at
+	Enabled *uint32         `json:"enabled"`        // null: the kernel was not looked at
 	Idle    string          `json:"idle,omitempty"` // why the next boot loads no rules at all
 	Paths   []shownCovering `json:"paths"`
 	Absent  []shownAbsence  `json:"absent"`
