@@ -117,7 +117,7 @@ func (h *Host) boot() (err error) {
 		UseCgroupFD: true,
 		CgroupFD:    int(h.cgroup.Fd()),
 	}
-	if err := h.nspawn.Start(); err != nil {
+	if err := startKept(h.nspawn); err != nil {
 		return fmt.Errorf("cannot start systemd-nspawn: %w", err)
 	}
 	ended := make(chan struct{})

@@ -53,7 +53,7 @@ func startIn(cgroup, log, file *os.File, name string, args ...string) error {
 		UseCgroupFD: true,
 		CgroupFD:    int(cgroup.Fd()),
 	}
-	if err := cmd.Start(); err != nil {
+	if err := startKept(cmd); err != nil {
 		return fmt.Errorf("cannot start %s: %w", name, err)
 	}
 	go func() { _ = cmd.Wait() }()

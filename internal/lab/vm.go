@@ -113,7 +113,7 @@ func (m *Machine) start() error {
 	m.qemu.Env = cleanEnv
 	m.qemu.Stdout, m.qemu.Stderr = log, log
 	m.qemu.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-	if err := m.qemu.Start(); err != nil {
+	if err := startKept(m.qemu); err != nil {
 		return fmt.Errorf("cannot start qemu: %w", err)
 	}
 	ended := make(chan struct{})
