@@ -1,50 +1,13 @@
 package clock
 
 import (
-	"context"
-	"encoding/json"
-	"errors"
-	"flag"
-	"os"
-	"slices"
-	"strings"
 	"testing"
 
-	"gopkg.in/yaml.v3"
-
-	"github.com/hostguard/hostguard/checks"
-	"github.com/hostguard/hostguard/internal/host"
 	"github.com/hostguard/hostguard/internal/lab"
+	"github.com/hostguard/hostguard/internal/lab/checktest"
 )
 
-// look asks this very program, inside a test host, for one verdict.
-var look = flag.String("look", "", "print the verdict of a check: NAME PARAMETERS (YAML)")
-
-// seen is a verdict on its way out of the test host.
-type seen struct {
-	Verdict checks.Verdict
-	Err     string
-}
-
-func TestMain(m *testing.M) {
-	flag.Parse()
-	if *look == "" {
-		os.Exit(m.Run())
-	}
-	name, params, _ := strings.Cut(*look, " ")
-	check := Checks[slices.IndexFunc(Checks, func(c checks.Check) bool { return c.Name == name })]
-	probe, err := check.Bind(func(p any) error { return yaml.Unmarshal([]byte(params), p) })
-	var s seen
-	if err == nil {
-		s.Verdict, err = probe(context.Background(), host.New(host.Options{}))
-	}
-	if err != nil {
-		s.Err, s.Verdict.Status = err.Error(), checks.Error
-	}
-	if err := json.NewEncoder(os.Stdout).Encode(s); err != nil {
-		panic(err)
-	}
-}
+func TestMain(m *testing.M) { checktest.Main(m, Checks) }
 
 // TestBootedHost looks at a host whose chronyd asks a server outside, and at
 // what can be wrong with that.
@@ -56,24 +19,7 @@ func TestBootedHost(t *testing.T) {
 		h.WriteFile("/etc/systemd/system/ntpd.service", "[Service]\nExecStart=/bin/sleep 1d\n[Install]\nWantedBy=multi-user.target\n")
 		h.Must("cp", "/usr/bin/sleep", "/usr/local/bin/chronyd")
 	}))
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	h.Install(self, "/root/clock.test")
-	check := func(name, look, want string) {
-		t.Helper()
-		out := h.Must("/root/clock.test", "-look", look)
-		var s seen
-		if err := json.Unmarshal([]byte(out), &s); err != nil {
-			t.Fatalf("%s: %v\n%s", name, err, out)
-		}
-		err := error(nil)
-		if s.Err != "" {
-			err = errors.New(s.Err)
-		}
-		t.Run(name, func(t *testing.T) { judged(t, s.Verdict, err, want) })
-	}
+	check := checktest.Inside(t, h)
 	check("chrony alone", "clock-daemon", "pass")
 	check("its servers", "clock-servers", "pass")
 	check("their word", "clock-offset", "pass")

@@ -9,31 +9,10 @@ import (
 
 	"github.com/hostguard/hostguard/checks"
 	"github.com/hostguard/hostguard/internal/host"
+	"github.com/hostguard/hostguard/internal/lab/checktest"
 	"github.com/hostguard/hostguard/internal/quantity"
 	"github.com/hostguard/hostguard/internal/timeconf"
 )
-
-// judged compares a verdict with "pass", "fail: part of the reason" or
-// "error: part of the error", and holds what every verdict promises.
-func judged(t *testing.T, v checks.Verdict, err error, want string) {
-	t.Helper()
-	status, part, _ := strings.Cut(want, ": ")
-	got, text := v.Status.String(), v.Reason
-	if err != nil {
-		got, text = "error", err.Error()
-	}
-	if got != status || !strings.Contains(text, part) {
-		t.Errorf("%s: %s, want %s", got, text, want)
-	}
-	if err == nil && len(v.Evidence) == 0 {
-		t.Error("a verdict without evidence")
-	}
-	for _, e := range v.Evidence {
-		if e.Source == "" || got == "fail" && e.Want == "" && e.Got == "" {
-			t.Errorf("evidence without a place or a finding: %+v", e)
-		}
-	}
-}
 
 func TestJudgeDaemon(t *testing.T) {
 	t.Parallel()
@@ -77,7 +56,7 @@ func TestJudgeDaemon(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			judged(t, judgeDaemon(tt.daemons, tt.masked, tt.strays, tt.params, !tt.tree), nil, tt.want)
+			checktest.Judged(t, judgeDaemon(tt.daemons, tt.masked, tt.strays, tt.params, !tt.tree), nil, tt.want)
 		})
 	}
 }
@@ -149,7 +128,7 @@ func TestJudgeServers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			v, err := judgeServers(tt.all, nil, serversParams{MinSources: tt.min})
-			judged(t, v, err, tt.want)
+			checktest.Judged(t, v, err, tt.want)
 		})
 	}
 }
@@ -158,7 +137,7 @@ func TestJudgeServersOfAMaskedDaemon(t *testing.T) {
 	t.Parallel()
 	masked := host.TimeDaemon{Kind: host.Chrony, Unit: "chrony.service", Path: "/etc/systemd/system/chrony.service", State: "masked"}
 	v, err := judgeServers(nil, []host.TimeDaemon{masked}, serversParams{MinSources: 1})
-	judged(t, v, err, "fail: chrony.service is masked")
+	checktest.Judged(t, v, err, "fail: chrony.service is masked")
 	if v.Evidence[0].Source != masked.Path {
 		t.Errorf("the mask is not named: %v", v.Evidence)
 	}
@@ -178,7 +157,7 @@ func TestJudgeSync(t *testing.T) { // HARD-CASES 32
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			judged(t, judgeSync(tt.clock, syncParams{MaxError: defaultMaxError}), nil, tt.want)
+			checktest.Judged(t, judgeSync(tt.clock, syncParams{MaxError: defaultMaxError}), nil, tt.want)
 		})
 	}
 }
@@ -220,7 +199,7 @@ func TestJudgeOffset(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			v, err := judgeOffset(tt.answers, offsetDefaults)
-			judged(t, v, err, tt.want)
+			checktest.Judged(t, v, err, tt.want)
 		})
 	}
 	v, _ := judgeOffset(said(150*ms), offsetDefaults)

@@ -11,29 +11,8 @@ import (
 	"github.com/hostguard/hostguard/checks"
 	"github.com/hostguard/hostguard/internal/cronconf"
 	"github.com/hostguard/hostguard/internal/host"
+	"github.com/hostguard/hostguard/internal/lab/checktest"
 )
-
-// judged compares a verdict with "pass", "fail: part of the reason" or
-// "error: part of the error", and holds what every verdict promises.
-func judged(t *testing.T, v checks.Verdict, err error, want string) {
-	t.Helper()
-	status, part, _ := strings.Cut(want, ": ")
-	got, text := v.Status.String(), v.Reason
-	if err != nil {
-		got, text = "error", err.Error()
-	}
-	if got != status || !strings.Contains(text, part) {
-		t.Errorf("%s: %s, want %s", got, text, want)
-	}
-	if err == nil && len(v.Evidence) == 0 {
-		t.Error("a verdict without evidence")
-	}
-	for _, e := range v.Evidence {
-		if e.Source == "" || got == "fail" && (e.Want == "" || e.Got == "") {
-			t.Errorf("evidence without a place or a finding: %+v", e)
-		}
-	}
-}
 
 const gib = 1 << 30
 
@@ -81,7 +60,7 @@ func TestJudgeFree(t *testing.T) { // HARD-CASES 33
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			v, err := judgeFree(tt.all, tt.unknown, params)
-			judged(t, v, err, tt.want)
+			checktest.Judged(t, v, err, tt.want)
 		})
 	}
 	v, _ := judgeFree([]measured{on("/var", fsys("8:1", "/", nil)), on("/srv", fsys("8:1", "/srv", nil)), on("/", fsys("8:1", "/", nil))}, nil, params)
@@ -143,7 +122,7 @@ func TestJudgeTimer(t *testing.T) {
 				Service: &host.ServiceState{Type: "oneshot", Result: "success", ExecMainExit: ago(6)}}
 			tt.change(&timer, &service)
 			v, err := judgeTimer(timer, service, now)
-			judged(t, v, err, tt.want)
+			checktest.Judged(t, v, err, tt.want)
 		})
 	}
 }
@@ -151,13 +130,13 @@ func TestJudgeTimer(t *testing.T) {
 func TestJudgeService(t *testing.T) {
 	t.Parallel()
 	unit := host.Unit{Name: "watchd.service", LoadState: "loaded", ActiveState: "active", SubState: "running", UnitFileState: "enabled", Boot: "x.wants", Service: &host.ServiceState{}}
-	judged(t, judgeService(unit), nil, "pass")
+	checktest.Judged(t, judgeService(unit), nil, "pass")
 	ended := unit
 	ended.SubState = "exited"
-	judged(t, judgeService(ended), nil, "fail: has ended")
+	checktest.Judged(t, judgeService(ended), nil, "fail: has ended")
 	dead := unit
 	dead.ActiveState, dead.SubState = "inactive", "dead"
-	judged(t, judgeService(dead), nil, "fail: not active")
+	checktest.Judged(t, judgeService(dead), nil, "fail: not active")
 }
 
 // info is a file's description.
@@ -238,7 +217,7 @@ func TestJudgeCron(t *testing.T) {
 			f, p := good()
 			tt.change(&f, &p)
 			v, err := judgeCron(f, p, now)
-			judged(t, v, err, tt.want)
+			checktest.Judged(t, v, err, tt.want)
 		})
 	}
 }
@@ -259,7 +238,7 @@ func TestJudgeProcess(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			v, err := judgeProcess("/usr/bin/mon", tt.found, units)
-			judged(t, v, err, tt.want)
+			checktest.Judged(t, v, err, tt.want)
 		})
 	}
 }

@@ -5,13 +5,14 @@ import (
 	"errors"
 	"io"
 	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/hostguard/hostguard/internal/lab"
 )
 
 // other is the other side of a connection, written by hand: it lets everybody
@@ -184,10 +185,8 @@ func TestMalformedSignatures(t *testing.T) {
 // TestRealBus asks a real message bus.
 func TestRealBus(t *testing.T) {
 	t.Parallel()
+	lab.Need(t, lab.DBus)
 	const daemon = "/usr/bin/dbus-daemon"
-	if _, err := os.Stat(daemon); err != nil {
-		t.Skip("no dbus-daemon here")
-	}
 	socket := filepath.Join(t.TempDir(), "bus")
 	cmd := exec.Command(daemon, "--session", "--nofork", "--print-address=1", "--address=unix:path="+socket)
 	out, err := cmd.StdoutPipe()

@@ -2,11 +2,12 @@ package schedule
 
 import (
 	"math/rand/v2"
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/hostguard/hostguard/internal/lab"
 )
 
 const form = "Mon 2006-01-02 15:04:05"
@@ -83,13 +84,8 @@ func TestCalendarRefuses(t *testing.T) {
 // by chance fire next, and walks back through the list.
 func TestCalendarAgainstSystemd(t *testing.T) {
 	t.Parallel()
+	lab.Need(t, lab.Systemd)
 	const analyze = "/usr/bin/systemd-analyze"
-	if _, err := os.Stat(analyze); err != nil {
-		if os.Getenv("HOSTGUARD_REQUIRE") == "real" {
-			t.Fatalf("needs systemd-analyze: %v", err)
-		}
-		t.Skipf("needs systemd-analyze: %v", err)
-	}
 	rng := rand.New(rand.NewPCG(10, 1))
 	pick := func(texts ...string) string { return texts[rng.IntN(len(texts))] }
 	for range 60 {

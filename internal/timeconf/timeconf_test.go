@@ -15,6 +15,8 @@ import (
 	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/hostguard/hostguard/internal/lab"
 )
 
 // tree is a file tree in memory; a file's content "-> TARGET" makes it a link.
@@ -196,13 +198,8 @@ func TestTimesyncd(t *testing.T) {
 // directives in effect with what the real chronyd prints.
 func TestChronyAgainstChronyd(t *testing.T) {
 	t.Parallel()
-	chronyd := "/usr/sbin/chronyd"
-	if _, err := os.Stat(chronyd); err != nil {
-		if os.Getenv("HOSTGUARD_REQUIRE") == "real" {
-			t.Fatalf("needs chronyd: %v", err)
-		}
-		t.Skipf("needs chronyd: %v", err)
-	}
+	lab.Need(t, lab.Chrony)
+	const chronyd = "/usr/sbin/chronyd"
 	rng := rand.New(rand.NewPCG(32, 1))
 	accepted := 0
 	for i := range 150 {
@@ -276,13 +273,8 @@ func chronyLines(rng *rand.Rand, dir string, includes int) string {
 // systemd-analyze cat-config.
 func TestTimesyncdAgainstSystemd(t *testing.T) {
 	t.Parallel()
-	analyze := "/usr/bin/systemd-analyze"
-	if _, err := os.Stat(analyze); err != nil {
-		if os.Getenv("HOSTGUARD_REQUIRE") == "real" {
-			t.Fatalf("needs systemd-analyze: %v", err)
-		}
-		t.Skipf("needs systemd-analyze: %v", err)
-	}
+	lab.Need(t, lab.Systemd)
+	const analyze = "/usr/bin/systemd-analyze"
 	rng := rand.New(rand.NewPCG(32, 2))
 	for i := range 20 {
 		root := t.TempDir()

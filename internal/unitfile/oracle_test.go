@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/hostguard/hostguard/internal/host"
+	"github.com/hostguard/hostguard/internal/lab"
 	"github.com/hostguard/hostguard/internal/unitfile"
 )
 
@@ -18,13 +19,8 @@ import (
 // with what systemctl says. HOSTGUARD_UNIT_TREES sets how many trees.
 func TestStatesAsSystemctl(t *testing.T) {
 	t.Parallel()
+	lab.Need(t, lab.Systemd)
 	const systemctl = "/usr/bin/systemctl"
-	if _, err := os.Stat(systemctl); err != nil {
-		if os.Getenv("HOSTGUARD_REQUIRE") == "real" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
 	trees := 60
 	if n, err := strconv.Atoi(os.Getenv("HOSTGUARD_UNIT_TREES")); err == nil {
 		trees = n
