@@ -21,7 +21,7 @@ import (
 // real D-Bus, real sshd and dockerd. It shares the machine's kernel, hence its
 // clock and its audit, which refuses to answer there.
 type Host struct {
-	t    testing.TB
+	hands
 	work *workdir
 	root string // the tree as this machine sees it
 	link *link
@@ -57,7 +57,7 @@ func Boot(t testing.TB, options ...Option) *Host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &Host{t: t, work: work, root: root}
+	h := (&Host{work: work, root: root}).For(t)
 	t.Cleanup(h.Stop)
 	for _, option := range options {
 		option(h)
@@ -72,7 +72,7 @@ func Boot(t testing.TB, options ...Option) *Host {
 // subtest's. Several subtests can share one boot that way.
 func (h *Host) For(t testing.TB) *Host {
 	shared := *h
-	shared.t = t
+	shared.hands = hands{t, &shared}
 	return &shared
 }
 
@@ -201,16 +201,6 @@ func (h *Host) settle(deadline time.Time) error {
 	return err
 }
 
-// Key is the path of the private key of the good host's operator.
-func (h *Host) Key() string {
-	h.t.Helper()
-	path, err := operatorKey()
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	return path
-}
-
 func (h *Host) hasEnded() bool {
 	if h.ended == nil {
 		return true
@@ -240,33 +230,36 @@ func (c Command) within(deadline time.Time) Command {
 	return c
 }
 
-// Run runs a program inside the host as root and returns its outputs and exit
-// code. It fails the test if the program does not end within a minute.
-func (h *Host) Run(args ...string) Result {
-	h.t.Helper()
-	return h.RunInput("", args...)
-}
+func (h *Host) String() string { return "the test host" }
 
-// RunInput is Run with a text as the program's standard input.
-func (h *Host) RunInput(input string, args ...string) Result {
-	h.t.Helper()
+func (h *Host) details() string { return "" }
+
+func (h *Host) run(input string, args []string) (Result, error) {
 	command := h.command(args...)
 	command.Stdin = strings.NewReader(input)
-	result, err := command.Run()
-	if err != nil {
-		h.t.Fatalf("in the test host: %v", err)
-	}
-	return result
+	return command.Run()
 }
 
-// Must is Run for programs that have to succeed; it returns what they print.
-func (h *Host) Must(args ...string) string {
-	h.t.Helper()
-	result := h.Run(args...)
-	if result.Code != 0 {
-		h.t.Fatalf("in the test host: %q ended with %d: %s", args, result.Code, lastLines(result.Stdout+result.Stderr, 15))
+func (h *Host) write(path string, content []byte, mode fs.FileMode) error {
+	place, err := h.find(path)
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(place), 0o755)
 	}
-	return result.Stdout
+	if err == nil {
+		err = os.WriteFile(place, content, mode)
+	}
+	if err == nil {
+		err = os.Chmod(place, mode)
+	}
+	return err
+}
+
+func (h *Host) read(path string) ([]byte, error) {
+	place, err := h.find(path)
+	if err != nil {
+		return nil, err
+	}
+	return os.ReadFile(place)
 }
 
 // Outside runs a program of this machine in the network outside the host,
@@ -287,58 +280,19 @@ func (h *Host) OutsideAddress() string { return outsideAddress }
 // are resolved inside the host, the last component's too.
 func (h *Host) Path(path string) string {
 	h.t.Helper()
-	root := h.root
-	if h.leader != 0 {
-		root = fmt.Sprintf("/proc/%d/root", h.leader) // with /run, /tmp and docker's data
-	}
-	inside, err := securejoin.SecureJoin(root, path)
+	inside, err := h.find(path)
 	if err != nil {
 		h.t.Fatalf("cannot find %s in the test host: %v", path, err)
 	}
 	return inside
 }
 
-// WriteFile writes a file of the host, with mode 0644 if it is new, making the
-// folders above it.
-func (h *Host) WriteFile(path, content string) {
-	h.t.Helper()
-	h.WriteFileMode(path, content, 0o644)
-}
-
-// WriteFileMode is WriteFile with a mode, set even if the file exists.
-func (h *Host) WriteFileMode(path, content string, mode fs.FileMode) {
-	h.t.Helper()
-	place := h.Path(path)
-	err := os.MkdirAll(filepath.Dir(place), 0o755)
-	if err == nil {
-		err = os.WriteFile(place, []byte(content), mode)
+func (h *Host) find(path string) (string, error) {
+	root := h.root
+	if h.leader != 0 {
+		root = fmt.Sprintf("/proc/%d/root", h.leader) // with /run, /tmp and docker's data
 	}
-	if err == nil {
-		err = os.Chmod(place, mode)
-	}
-	if err != nil {
-		h.t.Fatalf("cannot write %s in the test host: %v", path, err)
-	}
-}
-
-// ReadFile returns the content of a file of the host.
-func (h *Host) ReadFile(path string) string {
-	h.t.Helper()
-	content, err := os.ReadFile(h.Path(path))
-	if err != nil {
-		h.t.Fatalf("cannot read %s in the test host: %v", path, err)
-	}
-	return string(content)
-}
-
-// Install copies a file of this machine into the host and makes it executable.
-func (h *Host) Install(from, to string) {
-	h.t.Helper()
-	content, err := os.ReadFile(from)
-	if err != nil {
-		h.t.Fatalf("cannot copy into the test host: %v", err)
-	}
-	h.WriteFileMode(to, string(content), 0o755)
+	return securejoin.SecureJoin(root, path)
 }
 
 // Reboot shuts the host down in order and boots it again from its tree.

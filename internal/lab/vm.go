@@ -2,6 +2,7 @@ package lab
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net"
@@ -19,7 +20,7 @@ import (
 // own: the only place where audit, the clock, a reboot and a power cut are real.
 // It runs without the processor's help, so everything in it is slow.
 type Machine struct {
-	t     testing.TB
+	hands
 	work  *workdir
 	boot  string // folder of disk.raw, vmlinuz, initrd.img
 	port  int    // of this machine, on loopback: the guest's port 22
@@ -59,7 +60,7 @@ func StartVM(t testing.TB) *Machine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &Machine{t: t, work: work, boot: from}
+	m := (&Machine{work: work, boot: from}).For(t)
 	t.Cleanup(m.Stop)
 	_, err = Command{Args: []string{"qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw",
 		"-b", filepath.Join(from, "disk.raw"), m.Disk()}}.must()
@@ -78,7 +79,7 @@ func StartVM(t testing.TB) *Machine {
 // For returns the same machine for a subtest.
 func (m *Machine) For(t testing.TB) *Machine {
 	shared := *m
-	shared.t = t
+	shared.hands = hands{t, &shared}
 	return &shared
 }
 
@@ -167,62 +168,38 @@ func (m *Machine) hasEnded() bool {
 	}
 }
 
-// Run runs a program in the machine as root and returns its outputs and exit code.
-func (m *Machine) Run(args ...string) Result {
-	m.t.Helper()
-	return m.RunInput("", args...)
+func (m *Machine) String() string { return "the virtual machine" }
+
+func (m *Machine) details() string { return "\nconsole:\n" + m.Console() }
+
+func (m *Machine) run(input string, args []string) (Result, error) {
+	return m.agent.run(args, input, time.Now().Add(machineTimeout))
 }
 
-// RunInput is Run with a text as the program's standard input.
-func (m *Machine) RunInput(input string, args ...string) Result {
-	m.t.Helper()
-	result, err := m.agent.run(args, input, time.Now().Add(machineTimeout))
-	if err != nil {
-		m.t.Fatalf("in the virtual machine: %v\nconsole:\n%s", err, m.Console())
+func (m *Machine) write(path string, content []byte, mode fs.FileMode) error {
+	if err := m.must("mkdir", "-p", filepath.Dir(path)); err != nil {
+		return err
 	}
-	return result
-}
-
-// Must is Run for programs that have to succeed; it returns what they print.
-func (m *Machine) Must(args ...string) string {
-	m.t.Helper()
-	result := m.Run(args...)
-	if result.Code != 0 {
-		m.t.Fatalf("in the virtual machine: %q ended with %d: %s", args, result.Code, lastLines(result.Stdout+result.Stderr, 15))
+	if err := m.agent.writeFile(path, content, time.Now().Add(machineTimeout)); err != nil {
+		return err
 	}
-	return result.Stdout
+	return m.must("chmod", strconv.FormatUint(uint64(mode.Perm()), 8), path)
 }
 
-// WriteFile writes a file in the machine, making the folders above it.
-func (m *Machine) WriteFile(path, content string) {
-	m.t.Helper()
-	m.WriteFileMode(path, content, 0o644)
-}
-
-// WriteFileMode is WriteFile with a mode, set even if the file exists.
-func (m *Machine) WriteFileMode(path, content string, mode fs.FileMode) {
-	m.t.Helper()
-	m.Must("mkdir", "-p", filepath.Dir(path))
-	if err := m.agent.writeFile(path, []byte(content), time.Now().Add(machineTimeout)); err != nil {
-		m.t.Fatalf("cannot write %s in the virtual machine: %v", path, err)
+func (m *Machine) read(path string) ([]byte, error) {
+	result, err := m.run("", []string{"cat", path})
+	if err == nil && result.Code != 0 {
+		err = errors.New(result.Stderr)
 	}
-	m.Must("chmod", strconv.FormatUint(uint64(mode.Perm()), 8), path)
+	return []byte(result.Stdout), err
 }
 
-// ReadFile returns the content of a file of the machine.
-func (m *Machine) ReadFile(path string) string {
-	m.t.Helper()
-	return m.Must("cat", path)
-}
-
-// Install copies a file of this machine into the virtual one and makes it executable.
-func (m *Machine) Install(from, to string) {
-	m.t.Helper()
-	content, err := os.ReadFile(from)
-	if err != nil {
-		m.t.Fatalf("cannot copy into the virtual machine: %v", err)
+func (m *Machine) must(args ...string) error {
+	result, err := m.run("", args)
+	if err == nil && result.Code != 0 {
+		err = fmt.Errorf("%q: %s", args, result.Stderr)
 	}
-	m.WriteFileMode(to, string(content), 0o755)
+	return err
 }
 
 // SSH logs into the machine over the network as the given user with the given
@@ -232,16 +209,6 @@ func (m *Machine) SSH(user, key string, command ...string) Result {
 	return Exec(m.t, append([]string{"ssh", "-F", "none", "-o", "BatchMode=yes",
 		"-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "IdentitiesOnly=yes",
 		"-i", key, "-p", strconv.Itoa(m.port), user + "@127.0.0.1", "--"}, command...)...)
-}
-
-// Key is the path of the private key of the machine's operator.
-func (m *Machine) Key() string {
-	m.t.Helper()
-	path, err := operatorKey()
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	return path
 }
 
 // Reboot shuts the machine down in order and boots it again.
