@@ -6,10 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
+	"unsafe"
 )
 
 type accountFacts struct {
@@ -29,12 +30,11 @@ type Accounts struct {
 	// ShadowErr is why the state of passwords could not be read.
 	ShadowErr error
 
-	users   map[string]int
-	groups  map[string]int
-	names   []string            // of Groups
-	byGID   map[uint32]int      // the group that a GID is named after
-	listed  map[string][]uint32 // GIDs of the groups that list a user
-	primary map[uint32][]string // users whose primary group it is
+	users  map[string]int32
+	groups map[string]int32
+	names  []string            // of Groups
+	byGID  map[uint32]int32    // the group that a GID is named after
+	listed map[string][]uint32 // GIDs of the groups that list a user
 }
 
 // User is one line of passwd(5), with what shadow(5) says about it.
@@ -44,8 +44,32 @@ type User struct {
 	Home     string
 	Shell    string
 	Password PasswordState
-	Expires  time.Time // the account's end, zero: never
-	Line     int       // in /etc/passwd
+	Expires  Day // the first day on which the account has expired
+	Line     int // in /etc/passwd
+
+	// The password's age, see shadow(5): the day of its last change, the days
+	// after which it must be changed, and the days after that in which it still
+	// can be. They are Never where nothing is said.
+	Changed, MaxAge, Inactive Day
+	// Shadowed is set when passwd(5) points to shadow(5) for the password,
+	// InShadow when that has a line of the user.
+	Shadowed, InShadow bool
+}
+
+// Day is a date in days since 1970, or a number of days, as in shadow(5).
+type Day int32
+
+// Never is an empty field.
+const Never Day = -1
+
+// Today is the date as PAM and sshd count it.
+func Today() Day { return Day(time.Now().Unix() / (24 * 60 * 60)) }
+
+func (d Day) String() string {
+	if d == Never {
+		return "never"
+	}
+	return time.Unix(int64(d)*24*60*60, 0).UTC().Format(time.DateOnly)
 }
 
 // Group is one line of group(5).
@@ -117,31 +141,73 @@ func parseAccounts(passwd, group, shadow []byte, shadowErr error) *Accounts {
 		Users:     make([]User, 0, users),
 		Groups:    make([]Group, 0, groups),
 		names:     make([]string, 0, groups),
-		users:     make(map[string]int, users), groups: make(map[string]int, groups), byGID: make(map[uint32]int, groups),
-		listed: map[string][]uint32{}, primary: make(map[uint32][]string, users),
+		users:     make(map[string]int32, users), groups: make(map[string]int32, groups), byGID: make(map[uint32]int32, groups),
+		listed: map[string][]uint32{},
 	}
-	states := parseShadow(shadow)
-	eachLine(passwd, 7, func(line int, f []string) {
+	a.readPasswd(passwd)
+	a.readShadow(shadow)
+	a.readGroup(group)
+	return a
+}
+
+// readPasswd reads the users; what shadow says is filled in by readShadow.
+func (a *Accounts) readPasswd(data []byte) {
+	eachLine(data, 7, func(line int, f []string) {
 		if isCompat(f[0]) {
 			a.elsewhere(passwdFile, line)
 			return
 		}
-		uid, gid, ok := twoIDs(f[2], f[3])
-		if _, again := a.users[f[0]]; again || !ok {
+		uid, ok1 := idNumber(f[2])
+		gid, ok2 := idNumber(f[3])
+		if _, again := a.users[f[0]]; again || !ok1 || !ok2 {
 			return
 		}
-		u := User{Name: f[0], UID: uid, GID: gid, Home: f[5], Shell: f[6], Line: line}
-		u.Password, u.Expires = passwordOf(f[1], states[f[0]], shadowErr)
-		a.users[u.Name] = len(a.Users)
+		u := User{Name: f[0], UID: uid, GID: gid, Home: f[5], Shell: f[6], Line: line, Expires: Never, Changed: Never, MaxAge: Never, Inactive: Never}
+		switch {
+		case f[1] != "x":
+			u.Password = stateOf(f[1])
+		case a.ShadowErr == nil:
+			u.Password, u.Shadowed = PasswordNone, true
+		default:
+			u.Shadowed = true
+		}
+		a.users[u.Name] = int32(len(a.Users))
 		a.Users = append(a.Users, u)
-		a.primary[gid] = append(a.primary[gid], u.Name)
 	})
-	eachLine(group, 4, func(line int, f []string) {
+}
+
+// readShadow fills in what shadow says about users whose password is there, or
+// whose end or password's age is.
+func (a *Accounts) readShadow(data []byte) {
+	eachLine(data, 9, func(_ int, f []string) {
+		i, ok := a.users[f[0]]
+		if !ok || a.Users[i].InShadow { // of several lines the first counts
+			return
+		}
+		u := &a.Users[i]
+		u.InShadow = true
+		if u.Shadowed {
+			u.Password = stateOf(f[1])
+		}
+		u.Changed, u.MaxAge, u.Inactive, u.Expires = day(f[2]), day(f[4]), day(f[6]), day(f[7])
+	})
+}
+
+// day reads a field of shadow(5); one that is no number says nothing.
+func day(text string) Day {
+	if n, ok := idNumber(text); ok && n < 1<<31 {
+		return Day(n)
+	}
+	return Never
+}
+
+func (a *Accounts) readGroup(data []byte) {
+	eachLine(data, 4, func(line int, f []string) {
 		if isCompat(f[0]) {
 			a.elsewhere(groupFile, line)
 			return
 		}
-		gid, _, ok := twoIDs(f[2], "0")
+		gid, ok := idNumber(f[2])
 		if _, again := a.groups[f[0]]; again || !ok {
 			return
 		}
@@ -152,14 +218,13 @@ func parseAccounts(passwd, group, shadow []byte, shadowErr error) *Accounts {
 				a.listed[name] = append(a.listed[name], gid)
 			}
 		}
-		a.groups[g.Name] = len(a.Groups)
+		a.groups[g.Name] = int32(len(a.Groups))
 		if _, named := a.byGID[gid]; !named {
-			a.byGID[gid] = len(a.Groups)
+			a.byGID[gid] = int32(len(a.Groups))
 		}
 		a.Groups = append(a.Groups, g)
 		a.names = append(a.names, g.Name)
 	})
-	return a
 }
 
 // isCompat reports whether a line brings in users of NIS, see "compat" in
@@ -173,11 +238,12 @@ func (a *Accounts) elsewhere(file string, line int) {
 }
 
 // eachLine calls f with the fields of every line that has enough of them; f
-// keeps the strings, but not the slice. All strings share one copy of the file.
+// keeps the strings, but not the slice. All strings are parts of data, which
+// nobody may write to any more.
 func eachLine(data []byte, fields int, f func(line int, fields []string)) {
 	number := 0
 	parts := make([]string, 0, 2*fields)
-	for text := range strings.Lines(string(data)) {
+	for text := range strings.Lines(unsafe.String(unsafe.SliceData(data), len(data))) {
 		number++
 		text = strings.TrimRight(strings.TrimLeft(text, " \t"), "\r\n")
 		if len(text) == 0 || text[0] == '#' {
@@ -203,32 +269,17 @@ func eachLine(data []byte, fields int, f func(line int, fields []string)) {
 	}
 }
 
-func twoIDs(a, b string) (uint32, uint32, bool) {
-	x, err1 := strconv.ParseUint(a, 10, 32)
-	y, err2 := strconv.ParseUint(b, 10, 32)
-	return uint32(x), uint32(y), err1 == nil && err2 == nil
-}
-
-// shadowState is what is kept of a line of shadow(5).
-type shadowState struct {
-	found   bool
-	state   PasswordState
-	expires time.Time
-}
-
-func parseShadow(data []byte) map[string]shadowState {
-	states := make(map[string]shadowState, bytes.Count(data, newline)+1)
-	eachLine(data, 9, func(_ int, f []string) {
-		if states[f[0]].found {
-			return
+// idNumber reads a decimal number of 32 bits. (strconv makes an error of each of
+// the many fields that are empty.)
+func idNumber(text string) (uint32, bool) {
+	var n uint64
+	for i := range len(text) {
+		c := text[i] - '0'
+		if n = n*10 + uint64(c); c > 9 || n > math.MaxUint32 {
+			return 0, false
 		}
-		s := shadowState{found: true, state: stateOf(f[1])}
-		if days, err := strconv.ParseInt(f[7], 10, 32); err == nil && days >= 0 {
-			s.expires = time.Unix(days*24*60*60, 0).UTC()
-		}
-		states[f[0]] = s
-	})
-	return states
+	}
+	return uint32(n), text != ""
 }
 
 func stateOf(hash string) PasswordState {
@@ -241,18 +292,6 @@ func stateOf(hash string) PasswordState {
 		return PasswordNone
 	}
 	return PasswordSet
-}
-
-func passwordOf(field string, s shadowState, shadowErr error) (PasswordState, time.Time) {
-	switch {
-	case field != "x":
-		return stateOf(field), s.expires
-	case s.found:
-		return s.state, s.expires
-	case shadowErr != nil:
-		return PasswordUnknown, time.Time{}
-	}
-	return PasswordNone, time.Time{}
 }
 
 // accountSources names the sources in nsswitch.conf(5) that are not files of
@@ -367,7 +406,12 @@ func (a *Accounts) Members(group string) []string {
 	if g == nil {
 		return nil
 	}
-	members := slices.Clone(a.primary[g.GID])
+	var members []string
+	for i := range a.Users {
+		if a.Users[i].GID == g.GID {
+			members = append(members, a.Users[i].Name)
+		}
+	}
 	for _, name := range g.Listed {
 		if a.User(name) != nil {
 			members = append(members, name)
