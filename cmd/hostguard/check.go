@@ -136,17 +136,9 @@ func check(cmd *cobra.Command, o checkOptions) error {
 
 // prepare settles everything that can be wrong before the host is looked at.
 func prepare(o *checkOptions) (*host.Host, *audit, error) {
-	if o.timeout <= 0 {
-		return nil, nil, fmt.Errorf("cannot use --timeout %v: want more than nothing", o.timeout)
-	}
-	root, err := filepath.Abs(o.root)
+	root, err := rootFolder(o.root, o.timeout)
 	if err != nil {
-		return nil, nil, fmt.Errorf("cannot use --root: %w", err)
-	}
-	if info, err := os.Stat(root); err != nil {
-		return nil, nil, fmt.Errorf("cannot use --root: %w", err)
-	} else if !info.IsDir() {
-		return nil, nil, fmt.Errorf("cannot use --root: %s is not a folder", root)
+		return nil, nil, err
 	}
 	o.sources.Tree = root != "/"
 	a, err := load(o.sources)
@@ -164,6 +156,23 @@ func prepare(o *checkOptions) (*host.Host, *audit, error) {
 		}
 	}
 	return host.New(host.Options{Root: root, ConnectorDirs: dirs}), a, nil
+}
+
+// rootFolder is the folder that --root names; --timeout is looked at, too.
+func rootFolder(name string, timeout time.Duration) (string, error) {
+	if timeout <= 0 {
+		return "", fmt.Errorf("cannot use --timeout %v: want more than nothing", timeout)
+	}
+	root, err := filepath.Abs(name)
+	if err != nil {
+		return "", fmt.Errorf("cannot use --root: %w", err)
+	}
+	if info, err := os.Stat(root); err != nil {
+		return "", fmt.Errorf("cannot use --root: %w", err)
+	} else if !info.IsDir() {
+		return "", fmt.Errorf("cannot use --root: %s is not a folder", root)
+	}
+	return root, nil
 }
 
 // overrides says which rules are judged by parameters of the operator's own, so

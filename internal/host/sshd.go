@@ -15,8 +15,9 @@ import (
 )
 
 type sshdFacts struct {
-	sshd     fact[*SSHServers]
-	sshdSays fact[map[*SSHD]*SSHDWitness]
+	sshd       fact[*SSHServers]
+	sshdSays   fact[map[*SSHD]*SSHDWitness]
+	sshSockets fact[[]SSHSocket]
 }
 
 // SSHServers are the SSH servers of the host.

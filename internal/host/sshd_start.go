@@ -136,13 +136,13 @@ func (h *Host) acceptsAlone(ctx context.Context, socket string) (bool, error) {
 	if file == "" {
 		return false, nil
 	}
-	accept := ""
+	accept := false
 	err = h.eachEntry(file, socket, func(e unitfile.Entry, _ string) {
 		if e.Section == "Socket" && e.Key == "Accept" {
-			accept = strings.ToLower(e.Value)
+			accept = isTrue(e.Value)
 		}
 	})
-	if err != nil || !slices.Contains([]string{"1", "yes", "y", "true", "t", "on"}, accept) {
+	if err != nil || !accept {
 		return false, err
 	}
 	if h.Running() && h.systemdAnswers(ctx) == nil {
@@ -193,25 +193,35 @@ func (h *Host) execStart(file, unit string) (words []string, from string, err er
 	return words, from, nil
 }
 
+// dropInDirs are the folders of drop-ins, the first wins: those of unit files
+// and what generators and the service manager itself make.
+var dropInDirs = slices.Concat(
+	[]string{"/etc/systemd/system.control", "/run/systemd/system.control", "/run/systemd/transient", "/run/systemd/generator.early"},
+	unitDirs[:1], []string{"/run/systemd/system", "/run/systemd/generator"}, unitDirs[2:], []string{"/run/systemd/generator.late"},
+)
+
 // eachEntry hands out what a unit file and its drop-ins say, in the order in
 // which they apply.
 func (h *Host) eachEntry(file, unit string, hand func(e unitfile.Entry, file string)) error {
 	files := []string{file}
-	dropIns := map[string]string{} // by name: one in a later folder hides the others
-	for _, dir := range slices.Backward(unitDirs) {
-		more, err := h.Glob(dir + "/" + unit + ".d/*.conf")
-		if err != nil {
-			return fmt.Errorf("cannot tell how sshd is started: %w", err)
-		}
-		for _, name := range more {
-			dropIns[path.Base(name)] = name
+	dropIns := map[string]string{} // by name: one in a folder of higher precedence hides the others
+	_, kind, _ := strings.Cut(unit, ".")
+	for _, sub := range []string{kind + ".d", unit + ".d"} { // what is for all units of its kind comes below
+		for _, dir := range slices.Backward(dropInDirs) {
+			more, err := h.Glob(dir + "/" + sub + "/*.conf")
+			if err != nil {
+				return fmt.Errorf("cannot tell how sshd is started: %w", err)
+			}
+			for _, name := range more {
+				dropIns[path.Base(name)] = name
+			}
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(dropIns)) {
 		files = append(files, dropIns[name])
 	}
 	for _, name := range files {
-		data, err := h.ReadFile(name)
+		data, _, err := h.readUnit(name) // one that is masked says nothing
 		if err != nil {
 			return fmt.Errorf("cannot tell how sshd is started: %w", err)
 		}

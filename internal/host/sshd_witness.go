@@ -78,6 +78,20 @@ func (h *Host) askSSHD(ctx context.Context) (map[*SSHD]*SSHDWitness, error) {
 	return said, nil
 }
 
+// AskSSHD asks one sshd itself about one connection, nil being none, and
+// compares its answer with ours.
+func (h *Host) AskSSHD(ctx context.Context, d *SSHD, conn *sshdconf.Connection) *SSHDWitness {
+	var point sshdconf.Connection
+	var spec []string
+	if conn != nil {
+		point = *conn
+		spec = []string{"-C", testSpec(point)}
+	}
+	w := &SSHDWitness{Points: 1}
+	w.Disagree, w.Refusal, w.Err = h.compareWith(ctx, d, point, spec)
+	return w
+}
+
 // witnessPoints chooses connections that together satisfy as many Match
 // blocks as possible, the first being one that satisfies the fewest.
 func witnessPoints(ctx context.Context, d *SSHD, a *Accounts, most int) []sshdconf.Connection {
@@ -127,6 +141,11 @@ func witnessPoints(ctx context.Context, d *SSHD, a *Accounts, most int) []sshdco
 
 // compareSSHD runs sshd -T for one connection and compares.
 func (h *Host) compareSSHD(ctx context.Context, d *SSHD, conn sshdconf.Connection) ([]Disagreement, string, error) {
+	return h.compareWith(ctx, d, conn, []string{"-C", testSpec(conn)})
+}
+
+// compareWith is compareSSHD with the words that tell sshd of the connection.
+func (h *Host) compareWith(ctx context.Context, d *SSHD, conn sshdconf.Connection, spec []string) ([]Disagreement, string, error) {
 	var ours *sshdconf.Effective
 	if d.Config != nil {
 		var err error
@@ -134,7 +153,7 @@ func (h *Host) compareSSHD(ctx context.Context, d *SSHD, conn sshdconf.Connectio
 			return nil, "", fmt.Errorf("cannot compare with sshd: %w", err)
 		}
 	}
-	out, err := h.runSSHD(ctx, d, append([]string{"-T"}, append(slices.Clone(d.Args), "-C", testSpec(conn))...))
+	out, err := h.runSSHD(ctx, d, slices.Concat([]string{"-T"}, d.Args, spec))
 	if err != nil {
 		return nil, "", fmt.Errorf("cannot ask sshd: %w", err)
 	}
