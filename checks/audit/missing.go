@@ -227,9 +227,13 @@ func (m *proposer) add(n need, lacking auditrule.Part) error {
 		m.closed[n.Path] = gap
 		return nil
 	}
+	env, err := m.h.AuditEnv(m.ctx)
+	if err != nil {
+		return err
+	}
 	lacking.Path = at
 	for _, text := range ruleTexts(lacking, n.watch.Params.Key) {
-		line, err := auditrule.ParseLine(text, auditrule.Pos{File: m.out.File}, m.h.AuditEnv())
+		line, err := auditrule.ParseLine(text, auditrule.Pos{File: m.out.File}, env)
 		if strings.Contains(text, "\n") || !printable.IsText(text) {
 			err = errors.New("the path's name cannot be written on a line of text")
 		}

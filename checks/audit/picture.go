@@ -74,7 +74,11 @@ func Compare(ctx context.Context, h *host.Host) (Picture, error) {
 	if views.Loaded != nil {
 		view = views.Loaded
 	}
-	p.Rules = compare(p.Files, p.Loaded, p.KernelErr == nil, h.AuditEnv(), view.Shadows())
+	env, err := h.AuditEnv(ctx)
+	if err != nil {
+		return p, err
+	}
+	p.Rules = compare(p.Files, p.Loaded, p.KernelErr == nil, env, view.Shadows())
 	p.Settings = settings(p.Files.Boot, p.Status, p.KernelErr == nil)
 	return p, nil
 }

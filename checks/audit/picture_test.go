@@ -35,7 +35,11 @@ func pictureOf(t *testing.T, rulesD, generated string, kernel []string) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p.Rules = compare(p.Files, rules, true, h.AuditEnv(), view.Shadows())
+		env, err := h.AuditEnv(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Rules = compare(p.Files, rules, true, env, view.Shadows())
 	}
 	var out []string
 	for _, r := range p.Rules {

@@ -118,7 +118,7 @@ func (v *View) Parts(w Want) ([]Part, error) {
 
 // CoverPart judges one part of a wanted path.
 func (v *View) CoverPart(p Part) Coverage {
-	out := v.coverObject(object{p.Path, p.Kind, p.Tree}, p.Want)
+	out := v.coverObject(object{p.Path, p.Tree}, p.Want)
 	out.Path = p.Path
 	return out
 }
@@ -341,7 +341,10 @@ func (v *View) suppress(r *viewed, rel relation, o object, aspects []*aspect) (m
 // place and an object: they are on one mount. What is below a folder may be
 // on several.
 func (v *View) canMove(r *viewed, o object) bool {
-	if r.place == "" || !r.tree && r.kind != Dir && r.kind != File {
+	if r.place == "" {
+		return false
+	}
+	if kind, err := v.kind(r); err == nil && !r.tree && kind != Dir && kind != File {
 		return false
 	}
 	return v.MountOf(r.place).Point == v.MountOf(o.path).Point

@@ -163,7 +163,7 @@ func (r *resolver) loadable(rule *Rule, when Moment) (ok bool, why string, err e
 		need = path.Dir(place)
 	}
 	if when == Boot {
-		if vanishes, err := r.paths.Vanishes(need); err != nil {
+		if vanishes, err := r.Vanishes(need); err != nil {
 			return false, "", err
 		} else if vanishes {
 			return false, fmt.Sprintf("%s lies in memory and is not there when the rules are loaded at boot", need), nil

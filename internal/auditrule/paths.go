@@ -43,13 +43,27 @@ type Paths interface {
 // maxLinks is how many links the kernel follows on one path.
 const maxLinks = 40
 
+// Remember returns paths that answers each question once: what several loads
+// and views of one host share. It is safe for concurrent use if paths is.
+func Remember(paths Paths) Paths { return newResolver(paths) }
+
+// IsDir reports whether a path leads to a folder, links followed.
+func IsDir(paths Paths, name string) (bool, error) {
+	_, kind, err := newResolver(paths).resolve(name, true)
+	if errors.Is(err, errTooManyLinks) {
+		return false, nil
+	}
+	return kind == Dir, err
+}
+
 // resolver finds the real places of paths and remembers what it saw. It is
 // safe for concurrent use.
 type resolver struct {
-	paths Paths
-	mu    sync.Mutex // of the maps
-	kinds map[string]FileKind
-	memo  map[resolveKey]resolution
+	paths  Paths
+	mu     sync.Mutex // of the maps
+	kinds  map[string]FileKind
+	memo   map[resolveKey]resolution
+	vanish map[string]vanishing
 }
 
 type resolveKey struct {
@@ -63,8 +77,43 @@ type resolution struct {
 	err  error
 }
 
+type vanishing struct {
+	yes bool
+	err error
+}
+
+var _ Paths = (*resolver)(nil)
+
 func newResolver(p Paths) *resolver {
-	return &resolver{paths: p, kinds: map[string]FileKind{}, memo: map[resolveKey]resolution{}}
+	if r, ok := p.(*resolver); ok {
+		return r
+	}
+	return &resolver{paths: p, kinds: map[string]FileKind{}, memo: map[resolveKey]resolution{}, vanish: map[string]vanishing{}}
+}
+
+// Lstat implements Paths.
+func (r *resolver) Lstat(name string) (FileKind, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.lstat(name)
+}
+
+// Readlink implements Paths.
+func (r *resolver) Readlink(name string) (string, error) { return r.paths.Readlink(name) }
+
+// Mounts implements Paths.
+func (r *resolver) Mounts() ([]Mount, error) { return r.paths.Mounts() }
+
+// Vanishes implements Paths.
+func (r *resolver) Vanishes(name string) (bool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	known, ok := r.vanish[name]
+	if !ok {
+		known.yes, known.err = r.paths.Vanishes(name)
+		r.vanish[name] = known
+	}
+	return known.yes, known.err
 }
 
 // resolve returns the path without links of its parents, and with follow of
@@ -72,20 +121,78 @@ func newResolver(p Paths) *resolver {
 func (r *resolver) resolve(name string, follow bool) (real string, kind FileKind, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	key := resolveKey{name, follow}
-	if known, ok := r.memo[key]; ok {
+	real, kind, err = r.place(name)
+	if err != nil || real == "/" {
+		return real, kind, err
+	}
+	if kind == Dir { // the parent is one
+		if kind, err = r.lstat(real); err != nil {
+			return "", Absent, err
+		}
+	}
+	if kind == Link && follow {
+		known := r.remembered(name, true)
 		return known.real, known.kind, known.err
 	}
-	real, kind, err = r.walk(name, follow)
-	r.memo[key] = resolution{real, kind, err}
-	return real, kind, err
+	return real, kind, nil
 }
 
-func (r *resolver) walk(name string, follow bool) (string, FileKind, error) {
-	if !path.IsAbs(name) {
-		return "", Absent, fmt.Errorf("cannot resolve %q: the path is not absolute", name)
+// realPlace returns the path without links of its parents, without a look at
+// what lies there. The kernel resolves the place of a rule so.
+func (r *resolver) realPlace(name string) (string, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	real, _, err := r.place(name)
+	return real, err
+}
+
+// place returns a path without links of its parents, and Dir when it can
+// exist: when its parent is a folder. Most paths share theirs with others.
+func (r *resolver) place(name string) (real string, kind FileKind, err error) {
+	dir, base, plain := cutLast(name)
+	if !plain {
+		known := r.remembered(name, false)
+		return known.real, known.kind, known.err
 	}
-	real, kind := "/", Dir
+	parent := r.remembered(dir, true)
+	if parent.err != nil {
+		return "", Absent, parent.err
+	}
+	if real = name; parent.real != dir {
+		real = path.Join(parent.real, base)
+	}
+	if parent.kind != Dir {
+		return real, Absent, nil
+	}
+	return real, Dir, nil
+}
+
+// cutLast cuts a path that can be taken as it is into its folder and its name
+// there.
+func cutLast(name string) (dir, base string, plain bool) {
+	if len(name) < 2 || name[0] != '/' {
+		return "", "", false
+	}
+	at := strings.LastIndexByte(name, '/')
+	dir, base = name[:max(at, 1)], name[at+1:]
+	return dir, base, base != "" && base != "." && base != ".." && (at == 0 || name[at-1] != '/')
+}
+
+func (r *resolver) remembered(name string, follow bool) resolution {
+	key := resolveKey{name, follow}
+	known, ok := r.memo[key]
+	if !ok {
+		known = r.walk(name, follow)
+		r.memo[key] = known
+	}
+	return known
+}
+
+func (r *resolver) walk(name string, follow bool) resolution {
+	if !path.IsAbs(name) {
+		return resolution{err: fmt.Errorf("cannot resolve %q: the path is not absolute", name)}
+	}
+	at := resolution{real: "/", kind: Dir}
 	rest := strings.Trim(name, "/")
 	for links := 0; rest != ""; {
 		var part string
@@ -94,37 +201,37 @@ func (r *resolver) walk(name string, follow bool) (string, FileKind, error) {
 		case "", ".":
 			continue
 		case "..":
-			real = path.Dir(real) // of what is absent, it stays absent
+			at.real = path.Dir(at.real) // of what is absent, it stays absent
 			continue
 		}
-		next := path.Join(real, part)
-		if kind != Dir {
-			real, kind = next, Absent // below what is absent or no folder
+		next := path.Join(at.real, part)
+		if at.kind != Dir {
+			at.real, at.kind = next, Absent // below what is absent or no folder
 			continue
 		}
 		var err error
-		if kind, err = r.lstat(next); err != nil {
-			return "", Absent, err
+		if at.kind, err = r.lstat(next); err != nil {
+			return resolution{err: err}
 		}
-		if kind != Link || rest == "" && !follow {
-			real = next
+		if at.kind != Link || rest == "" && !follow {
+			at.real = next
 			continue
 		}
 		if links++; links > maxLinks {
-			return "", Absent, fmt.Errorf("cannot resolve %q: %w", name, errTooManyLinks)
+			return resolution{err: fmt.Errorf("cannot resolve %q: %w", name, errTooManyLinks)}
 		}
 		target, err := r.paths.Readlink(next)
 		if err != nil {
-			return "", Absent, err
+			return resolution{err: err}
 		}
 		if path.IsAbs(target) {
-			real = "/"
+			at.real = "/"
 		}
-		kind = Dir
+		at.kind = Dir
 		rest = strings.TrimRight(target, "/") + "/" + rest
 		rest = strings.Trim(rest, "/")
 	}
-	return real, kind, nil
+	return at
 }
 
 var errTooManyLinks = errors.New("too many links")

@@ -53,7 +53,7 @@ func (v *View) takesAll(e, r *viewed) bool {
 		}
 	}
 	if e.place != "" {
-		if rel, _ := v.relate(e, object{r.place, r.kind, r.tree}); rel != covers {
+		if rel, _ := v.relate(e, object{r.place, r.tree}); rel != covers {
 			return false
 		}
 	}

@@ -32,12 +32,12 @@ type View struct {
 // viewed is one rule of the exit list, taken apart.
 type viewed struct {
 	*Rule
-	place    string   // real path of its place, its last component not followed; empty: it names none
-	kind     FileKind // of place
-	tree     bool     // it means what is below, too
-	placeErr error    // place could not be found out
-	perm     Perm     // 0: whatever the access
-	arch     func(uint32) bool
+	place    string // real path of its place, its last component not followed; empty: it names none
+	tree     bool   // it means what is below, too
+	placeErr error  // place could not be found out
+	perm     Perm   // 0: whatever the access
+	archOp   Op     // 0: whatever the architecture
+	archNum  uint32
 	narrow   []string // further conditions
 }
 
@@ -71,20 +71,19 @@ func NewView(rules []Rule, machine Machine, paths Paths) (*View, error) {
 }
 
 func (v *View) addExit(r *Rule) {
-	entry := viewed{Rule: r, arch: func(uint32) bool { return true }}
+	entry := viewed{Rule: r}
 	for _, f := range r.Fields {
 		switch f.Type {
 		case fieldPath, fieldDir:
 			entry.tree = f.Type == fieldDir
-			entry.place, entry.kind, entry.placeErr = v.res.resolve(f.Text, false)
+			entry.place, entry.placeErr = v.res.realPlace(f.Text)
 		case fieldPerm:
 			entry.perm = Perm(f.Num)
 			if f.Op != opEqual {
 				entry.narrow = append(entry.narrow, f.condition())
 			}
 		case fieldArch:
-			op, num := f.Op, f.Num
-			entry.arch = func(arch uint32) bool { return op.holds(arch, num) }
+			entry.archOp, entry.archNum = f.Op, f.Num
 		case fieldKey:
 		default:
 			entry.narrow = append(entry.narrow, f.condition())
@@ -97,6 +96,18 @@ func (v *View) addExit(r *Rule) {
 	} else {
 		v.always[entry.place] = append(v.always[entry.place], at)
 	}
+}
+
+// arch reports whether a rule is asked for programs of an architecture.
+func (r *viewed) arch(arch uint32) bool { return r.archOp == 0 || r.archOp.holds(arch, r.archNum) }
+
+// kind is of what file a rule's place is. Only of the rules that can matter for
+// a question it is looked at.
+func (v *View) kind(r *viewed) (FileKind, error) {
+	if r.placeErr != nil {
+		return Absent, r.placeErr
+	}
+	return v.res.Lstat(r.place)
 }
 
 // judgeTasks finds whether new tasks are recorded at all: the first rule of
@@ -167,8 +178,7 @@ const (
 // object is one file or folder whose use is to be recorded.
 type object struct {
 	path string // real
-	kind FileKind
-	tree bool // what is below it, too
+	tree bool   // what is below it, too
 }
 
 // relate finds how a rule's place lies to an object; why explains unclear.
@@ -178,21 +188,28 @@ func (v *View) relate(r *viewed, o object) (rel relation, why string) {
 		return unclear, fmt.Sprintf("%v: %v", r.Pos, r.placeErr)
 	case r.place == "":
 		return covers, ""
-	case r.tree && r.kind == Link:
-		// The kernel does not follow the last component: it watches the link.
-		if r.place == o.path {
-			return covers, ""
-		}
+	case r.tree && !below(o.path, r.place) && !(o.tree && below(r.place, o.path)):
 		return apart, ""
+	}
+	if r.tree {
+		switch kind, err := v.kind(r); {
+		case err != nil:
+			return unclear, fmt.Sprintf("%v: %v", r.Pos, err)
+		case kind == Link && r.place == o.path:
+			// The kernel does not follow the last component: it watches the link.
+			return covers, ""
+		case kind == Link:
+			return apart, ""
+		}
+	}
+	switch {
 	case r.tree && below(o.path, r.place):
 		if m := v.lateMount(r.place, o); m != "" {
 			return unclear, fmt.Sprintf("whether %v covers the file system mounted on %s depends on whether it was mounted when the rule was loaded", r.Pos, m)
 		}
 		return covers, ""
-	case r.tree && o.tree && below(r.place, o.path):
-		return inside, ""
 	case r.tree:
-		return apart, ""
+		return inside, ""
 	case r.place == o.path && o.tree:
 		return entries, ""
 	case r.place == o.path:

@@ -40,12 +40,12 @@ type AuditStatus struct {
 // none.
 func (h *Host) AuditStatus(ctx context.Context) (AuditStatus, error) {
 	return h.auditStatus.get(ctx, func(ctx context.Context) (AuditStatus, error) {
-		client, err := h.auditClient(ctx)
+		link, err := h.auditLink(ctx)
 		if err != nil {
 			return AuditStatus{}, err
 		}
-		defer client.Netlink.Close()
-		s, err := client.GetStatus()
+		defer link.Close()
+		s, err := (&libaudit.AuditClient{Netlink: link}).GetStatus()
 		if err != nil {
 			return AuditStatus{}, h.auditRefusal(err)
 		}
@@ -59,24 +59,16 @@ func (h *Host) AuditStatus(ctx context.Context) (AuditStatus, error) {
 // AuditLoaded returns the rules that the kernel holds, in its order.
 func (h *Host) AuditLoaded(ctx context.Context) ([]auditrule.Rule, error) {
 	return h.auditLoaded.get(ctx, func(ctx context.Context) ([]auditrule.Rule, error) {
-		client, err := h.auditClient(ctx)
+		link, err := h.auditLink(ctx)
 		if err != nil {
 			return nil, err
 		}
-		defer client.Netlink.Close()
-		wire, err := client.GetRules()
-		if err != nil {
+		defer link.Close()
+		var rules auditrule.Listing
+		if err := link.listRules(rules.Add); err != nil {
 			return nil, h.auditRefusal(err)
 		}
-		rules := make([]auditrule.Rule, 0, len(wire))
-		for _, data := range wire {
-			rule, err := auditrule.Decode(data)
-			if err != nil {
-				return nil, err
-			}
-			rules = append(rules, rule)
-		}
-		return rules, nil
+		return rules.Rules(), nil
 	})
 }
 
@@ -86,8 +78,8 @@ func (h *Host) auditAnswers(ctx context.Context) error {
 	return err
 }
 
-// auditClient opens the audit interface for asking.
-func (h *Host) auditClient(ctx context.Context) (*libaudit.AuditClient, error) {
+// auditLink opens the audit interface for asking.
+func (h *Host) auditLink(ctx context.Context) (*auditLink, error) {
 	if !h.Running() {
 		return nil, ErrNotRunning
 	}
@@ -95,7 +87,7 @@ func (h *Host) auditClient(ctx context.Context) (*libaudit.AuditClient, error) {
 	if err != nil {
 		return nil, h.auditRefusal(err)
 	}
-	return &libaudit.AuditClient{Netlink: link}, nil
+	return link, nil
 }
 
 // capAuditControl is CAP_AUDIT_CONTROL of capabilities(7).

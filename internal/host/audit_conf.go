@@ -123,7 +123,7 @@ func (h *Host) auditdRefuses(name string, file fs.FileInfo, conf auditrule.Daemo
 	if group.Value == "" {
 		return nil
 	}
-	gid, err := auditdGroup(group.Value, auditEnv{h})
+	gid, err := h.auditdGroup(group.Value)
 	if err != nil {
 		return fmt.Errorf("cannot tell whether auditd finds the group %q of log_group: %w", group.Value, err)
 	}
@@ -178,10 +178,10 @@ func (h *Host) auditdLog(name string) (string, error) {
 
 // auditdGroup is the group of a number, of which auditd reads what leads, or
 // of a name.
-func auditdGroup(name string, env auditEnv) (uint32, error) {
+func (h *Host) auditdGroup(name string) (uint32, error) {
 	digits := name[:len(name)-len(strings.TrimLeft(name, "0123456789"))]
 	if digits == "" {
-		gid, _, err := env.GID(name)
+		gid, _, err := h.newAuditEnv(nil).GID(name)
 		return gid, err
 	}
 	gid, err := strconv.ParseUint(digits, 10, 32)

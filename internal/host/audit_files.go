@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/hostguard/hostguard/internal/auditrule"
@@ -87,7 +89,7 @@ func (h *Host) readAuditFiles(ctx context.Context) (AuditFiles, error) {
 	if err != nil {
 		return out, err
 	}
-	out.Boot = auditrule.Load(lines, auditEnv{h}, paths, auditrule.Boot)
+	out.Boot = auditrule.Load(lines, paths.env, paths.seen, auditrule.Boot)
 	return out, nil
 }
 
@@ -261,10 +263,32 @@ func auditLoader(command string) (AuditLoader, bool) {
 }
 
 // AuditEnv answers what the reading of a rules file asks of this host.
-func (h *Host) AuditEnv() auditrule.Env { return auditEnv{h} }
+func (h *Host) AuditEnv(ctx context.Context) (auditrule.Env, error) {
+	paths, err := h.auditPathFacts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return paths.env, nil
+}
 
 // auditEnv answers what the reading of a rules file asks of the host.
-type auditEnv struct{ h *Host }
+type auditEnv struct {
+	paths         auditrule.Paths
+	users, groups func() (map[string]accountID, error) // read when the first is asked for
+}
+
+// accountID is the number of an account, or why it has none.
+type accountID struct {
+	id  uint32
+	err error
+}
+
+func (h *Host) newAuditEnv(paths auditrule.Paths) auditEnv {
+	of := func(file string) func() (map[string]accountID, error) {
+		return sync.OnceValues(func() (map[string]accountID, error) { return h.accountIDs(file) })
+	}
+	return auditEnv{paths, of("/etc/passwd"), of("/etc/group")}
+}
 
 // Machine implements auditrule.Env. Of a tree it is taken to be this
 // program's.
@@ -279,40 +303,50 @@ func auditMachine() (auditrule.Machine, error) {
 }
 
 // UID implements auditrule.Env.
-func (e auditEnv) UID(name string) (uint32, bool, error) { return e.id("/etc/passwd", name) }
+func (e auditEnv) UID(name string) (uint32, bool, error) { return idOf(e.users, "/etc/passwd", name) }
 
 // GID implements auditrule.Env.
-func (e auditEnv) GID(name string) (uint32, bool, error) { return e.id("/etc/group", name) }
+func (e auditEnv) GID(name string) (uint32, bool, error) { return idOf(e.groups, "/etc/group", name) }
 
-func (e auditEnv) id(file, name string) (uint32, bool, error) {
-	data, err := e.h.ReadFile(file)
+func idOf(ids func() (map[string]accountID, error), file, name string) (uint32, bool, error) {
+	all, err := ids()
 	if err != nil {
 		return 0, false, err
 	}
+	account, found := all[name]
+	if !found {
+		return 0, false, fmt.Errorf("%s does not name it, and other sources are not asked", file)
+	}
+	return account.id, account.err == nil, account.err
+}
+
+// accountIDs reads the names and numbers of /etc/passwd or /etc/group; of lines
+// with one name the first counts.
+func (h *Host) accountIDs(file string) (map[string]accountID, error) {
+	data, err := h.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	ids := map[string]accountID{}
 	for line := range strings.Lines(string(data)) {
 		fields := strings.Split(strings.TrimRight(line, "\n"), ":")
-		if len(fields) >= 3 && fields[0] == name {
-			var id uint32
-			if _, err := fmt.Sscan(fields[2], &id); err != nil {
-				return 0, false, fmt.Errorf("%s has no number for %s", file, name)
-			}
-			return id, true, nil
+		if len(fields) < 3 {
+			continue
 		}
+		if _, known := ids[fields[0]]; known {
+			continue
+		}
+		n, err := strconv.ParseUint(fields[2], 10, 32)
+		if err != nil {
+			err = fmt.Errorf("%s has no number for %s", file, fields[0])
+		}
+		ids[fields[0]] = accountID{uint32(n), err}
 	}
-	return 0, false, fmt.Errorf("%s does not name it, and other sources are not asked", file)
+	return ids, nil
 }
 
 // IsDir implements auditrule.Env.
-func (e auditEnv) IsDir(name string) (bool, error) {
-	info, err := e.h.Stat(name)
-	switch {
-	case err == nil:
-		return info.IsDir(), nil
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ELOOP):
-		return false, nil
-	}
-	return false, err
-}
+func (e auditEnv) IsDir(name string) (bool, error) { return auditrule.IsDir(e.paths, name) }
 
 // AuditViews are the host's audit rules prepared for questions about paths.
 type AuditViews struct {

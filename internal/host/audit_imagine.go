@@ -30,7 +30,7 @@ func (h *Host) ImagineAuditRules(ctx context.Context, name string, text []byte) 
 	if files.Persisted() != AuditRulesDir {
 		lines = append(lines, auditrule.Lines(name, text)...)
 	}
-	return auditrule.Load(lines, auditEnv{h}, paths, auditrule.Boot), nil
+	return auditrule.Load(lines, paths.env, paths.seen, auditrule.Boot), nil
 }
 
 // appendTo adds text to a file of a rules folder; the sources may be changed.
@@ -55,7 +55,7 @@ func (h *Host) AuditView(ctx context.Context, rules []auditrule.Rule) (*auditrul
 	if err != nil {
 		return nil, err
 	}
-	return auditrule.NewView(rules, machine, paths)
+	return auditrule.NewView(rules, machine, paths.seen)
 }
 
 // GoneAtBoot reports whether a path lies in memory and nothing makes it anew
@@ -65,5 +65,5 @@ func (h *Host) GoneAtBoot(ctx context.Context, name string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return paths.Vanishes(name)
+	return paths.seen.Vanishes(name)
 }

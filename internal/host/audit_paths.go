@@ -20,11 +20,15 @@ type auditPaths struct {
 	h      *Host
 	mounts []auditrule.Mount
 	made   func() (map[string]auditrule.FileKind, error) // what tmpfiles.d makes at boot
+	seen   auditrule.Paths                               // these answers, each asked for once
+	env    auditEnv
 }
 
 func (h *Host) auditPathFacts(ctx context.Context) (*auditPaths, error) {
 	return h.auditPaths.get(ctx, func(ctx context.Context) (*auditPaths, error) {
 		p := &auditPaths{h: h, made: sync.OnceValues(h.madeAtBoot)}
+		p.seen = auditrule.Remember(p)
+		p.env = h.newAuditEnv(p.seen)
 		if !h.Running() {
 			// Of an image only what its boot will mount matters, and that
 			// comes before the rules.
