@@ -212,7 +212,8 @@ func (a *Accounts) readGroup(data []byte) {
 			return
 		}
 		g := Group{Name: f[0], GID: gid, Line: line}
-		for name := range strings.SplitSeq(f[3], ",") {
+		for name, rest, more := "", f[3], f[3] != ""; more; {
+			name, rest, more = strings.Cut(rest, ",")
 			if name = strings.TrimSpace(name); name != "" {
 				g.Listed = append(g.Listed, name)
 				a.listed[name] = append(a.listed[name], gid)
