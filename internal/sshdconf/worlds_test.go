@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/hostguard/hostguard/internal/sshdconf"
+	"github.com/hostguard/hostguard/internal/sshdconf/sshdtest"
 )
 
 func worldsOf(t *testing.T, text string, accounts []sshdconf.Account, others bool) []string {
@@ -90,11 +91,11 @@ func TestWorldsLeaveNoConnectionOut(t *testing.T) {
 	}
 	seen, skipped := 0, 0
 	for seed := range uint64(250) {
-		g := newGenerator(seed, sshdconf.V9_2)
-		g.wild = false
+		g := sshdtest.New(seed, sshdconf.V9_2)
+		g.Wild = false
 		text := "UseDNS yes\n"
 		for range 1 + g.IntN(5) {
-			text += g.matchLine() + "\n\tBanner x\n"
+			text += g.MatchLine() + "\n\tBanner x\n"
 		}
 		c, err := sshdconf.Parse(memFS{mainFile: text}, sshdconf.Options{Version: sshdconf.V9_2})
 		if err != nil {
@@ -106,7 +107,8 @@ func TestWorldsLeaveNoConnectionOut(t *testing.T) {
 			continue
 		}
 		for range 20 {
-			conn := g.connection(text)
+			conn := g.Connection(text)
+			conn.Groups = groupsOf(conn.User)
 			if !slices.ContainsFunc(accounts, func(a sshdconf.Account) bool { return a.Name == conn.User }) ||
 				conn.Addr == "garbage" || conn.Addr == "" || conn.LocalAddr == "" || conn.LocalPort == 0 {
 				continue // no such connection comes
