@@ -22,6 +22,7 @@ type facts struct {
 	accountFacts
 	clockFacts
 	sshdFacts
+	authorizedKeysFacts
 	auditFacts
 	dockerFacts
 	connectorFacts
