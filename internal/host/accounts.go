@@ -152,7 +152,7 @@ func parseAccounts(passwd, group, shadow []byte, shadowErr error) *Accounts {
 
 // readPasswd reads the users; what shadow says is filled in by readShadow.
 func (a *Accounts) readPasswd(data []byte) {
-	eachLine(data, 7, func(line int, f []string) {
+	eachLine(data, 4, 7, func(line int, f []string) {
 		if isCompat(f[0]) {
 			a.elsewhere(passwdFile, line)
 			return
@@ -179,7 +179,7 @@ func (a *Accounts) readPasswd(data []byte) {
 // readShadow fills in what shadow says about users whose password is there, or
 // whose end or password's age is.
 func (a *Accounts) readShadow(data []byte) {
-	eachLine(data, 9, func(_ int, f []string) {
+	eachLine(data, 5, 9, func(_ int, f []string) {
 		i, ok := a.users[f[0]]
 		if !ok || a.Users[i].InShadow { // of several lines the first counts
 			return
@@ -202,7 +202,7 @@ func day(text string) Day {
 }
 
 func (a *Accounts) readGroup(data []byte) {
-	eachLine(data, 4, func(line int, f []string) {
+	eachLine(data, 3, 4, func(line int, f []string) {
 		if isCompat(f[0]) {
 			a.elsewhere(groupFile, line)
 			return
@@ -214,7 +214,7 @@ func (a *Accounts) readGroup(data []byte) {
 		g := Group{Name: f[0], GID: gid, Line: line}
 		for name, rest, more := "", f[3], f[3] != ""; more; {
 			name, rest, more = strings.Cut(rest, ",")
-			if name = strings.TrimSpace(name); name != "" {
+			if name = strings.TrimLeft(name, cBlank); name != "" {
 				g.Listed = append(g.Listed, name)
 				a.listed[name] = append(a.listed[name], gid)
 			}
@@ -238,41 +238,55 @@ func (a *Accounts) elsewhere(file string, line int) {
 	}
 }
 
-// eachLine calls f with the fields of every line that has enough of them; f
-// keeps the strings, but not the slice. All strings are parts of data, which
-// nobody may write to any more.
-func eachLine(data []byte, fields int, f func(line int, fields []string)) {
+// cBlank is what C's isspace(3) takes for a blank.
+const cBlank = " \t\n\v\f\r"
+
+// eachLine calls f with the fields of every line that has at least the least
+// that the C library makes do with, up to the most that there are; those that
+// are missing are empty, as they are to it: "x:x:0:0" is an account. f keeps the
+// strings, but not the slice. All strings are parts of data, which nobody may
+// write to any more.
+func eachLine(data []byte, least, most int, f func(line int, fields []string)) {
 	number := 0
-	parts := make([]string, 0, 2*fields)
+	parts := make([]string, 0, 2*most)
 	for text := range strings.Lines(unsafe.String(unsafe.SliceData(data), len(data))) {
 		number++
-		text = strings.TrimRight(strings.TrimLeft(text, " \t"), "\r\n")
+		text = strings.TrimLeft(strings.TrimSuffix(text, "\n"), cBlank)
 		if len(text) == 0 || text[0] == '#' {
 			continue
 		}
 		parts = parts[:0]
 		for rest, more := text, true; more; {
 			part := rest
-			if len(parts) < fields-1 {
+			if len(parts) < most-1 {
 				part, rest, more = strings.Cut(rest, ":")
 			} else {
 				more = false
 			}
 			parts = append(parts, part)
 		}
-		if isCompat(parts[0]) {
-			parts = append(parts, make([]string, fields)...)
-		}
-		if len(parts) < fields || parts[0] == "" {
+		if len(parts) < least && !isCompat(parts[0]) || parts[0] == "" {
 			continue
+		}
+		for len(parts) < most {
+			parts = append(parts, "")
 		}
 		f(number, parts)
 	}
 }
 
-// idNumber reads a decimal number of 32 bits. (strconv makes an error of each of
-// the many fields that are empty.)
+// idNumber reads a decimal number of 32 bits the way strtoul(3) does: blanks and
+// a sign may come first. (strconv makes an error of each of the many fields that
+// are empty.)
 func idNumber(text string) (uint32, bool) {
+	negative := false
+	if text != "" && (text[0] < '0' || text[0] > '9') {
+		text = strings.TrimLeft(text, cBlank)
+		if text != "" && (text[0] == '+' || text[0] == '-') {
+			negative = text[0] == '-'
+			text = text[1:]
+		}
+	}
 	var n uint64
 	for i := range len(text) {
 		c := text[i] - '0'
@@ -280,7 +294,7 @@ func idNumber(text string) (uint32, bool) {
 			return 0, false
 		}
 	}
-	return uint32(n), text != ""
+	return uint32(n), text != "" && (n == 0 || !negative)
 }
 
 func stateOf(hash string) PasswordState {

@@ -28,7 +28,7 @@ old:x:1004:1004::/:/bin/sh
 op:x:1000:
 ssh_login_group:x:500:op,ghost
 second:x:500:root
-adm:x:4: op , root
+adm:x:4: op,root,bob 
 `
 	testShadow = `root:!:19000:0:99999:7:::
 toor::19000:0:99999:7:::
