@@ -183,7 +183,7 @@ func apart(r *auditrule.Rule, others []*auditrule.Rule) string {
 
 // difference returns the rules of each side that the other lacks.
 func difference(left, right []auditrule.Rule) (onlyLeft, onlyRight []*auditrule.Rule) {
-	known := map[string][]int{}
+	known := make(map[uint64][]int, len(right))
 	for i := range right {
 		identity := right[i].Identity()
 		known[identity] = append(known[identity], i)

@@ -112,7 +112,7 @@ func compare(files host.AuditFiles, loaded []auditrule.Rule, seen bool, env audi
 	if !usesDir {
 		merged = generated // nothing else is asked for
 	}
-	byIdentity := map[string][]int{}
+	byIdentity := map[uint64][]int{}
 	// place finds the entry of a rule that is free for this place, or makes one.
 	place := func(r *auditrule.Rule, free func(*Pictured) bool) *Pictured {
 		identity := r.Identity()

@@ -486,3 +486,46 @@ func BenchmarkCover(b *testing.B) {
 		}
 	}
 }
+
+// A thousand rules as check reads them: from the file and from the kernel.
+func BenchmarkRules(b *testing.B) {
+	w := dockerHost()
+	var text strings.Builder
+	for i := range 1000 {
+		fmt.Fprintf(&text, "-a always,exit -F path=/opt/tc/f%d -F perm=wa -F key=key%d\n", i, i)
+	}
+	m, _ := w.Machine()
+	paths := Remember(w)
+	var wire [][]byte
+	b.Run("load", func(b *testing.B) {
+		for b.Loop() {
+			loaded := Load(Lines("x.rules", []byte(text.String())), w, paths, Now)
+			if len(loaded.Rules) != 1000 {
+				b.Fatal(loaded.Stopped)
+			}
+			if wire == nil {
+				for i := range loaded.Rules {
+					wire = append(wire, loaded.Rules[i].Encode())
+				}
+			}
+		}
+	})
+	var list Listing
+	b.Run("list", func(b *testing.B) {
+		for b.Loop() {
+			list = Listing{}
+			for _, data := range wire {
+				if err := list.Add(data); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+	})
+	b.Run("view", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := NewView(list.Rules(), m, paths); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

@@ -33,9 +33,9 @@ const (
 // Refused with Unsure set, and does not stop the load.
 func Load(lines []Text, env Env, paths Paths, when Moment) Loaded {
 	out := loader{
-		Loaded:   Loaded{Settings: map[string]string{}, Places: map[string]Pos{}},
+		Loaded:   Loaded{Rules: make([]Rule, 0, len(lines)), Settings: map[string]string{}, Places: map[string]Pos{}},
 		resolver: newResolver(paths),
-		known:    map[string][]int{},
+		known:    make(map[uint64][]int, len(lines)),
 	}
 	goOn := false // after -i or -c
 	immutable := false
@@ -84,7 +84,7 @@ func Load(lines []Text, env Env, paths Paths, when Moment) Loaded {
 type loader struct {
 	Loaded
 	resolver *resolver
-	known    map[string][]int // positions in Rules by identity
+	known    map[uint64][]int // positions in Rules by identity
 }
 
 func countContent(lines []Text) int {

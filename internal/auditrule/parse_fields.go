@@ -94,6 +94,9 @@ func (p *parser) add(f Field) error {
 	if len(p.line.Rule.Fields) >= maxFields-1 {
 		return errors.New("the rule has too many fields")
 	}
+	if p.line.Rule.Fields == nil {
+		p.line.Rule.Fields = make([]Field, 0, 4) // most have no more
+	}
 	p.line.Rule.Fields = append(p.line.Rule.Fields, f)
 	return nil
 }

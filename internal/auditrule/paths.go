@@ -35,8 +35,8 @@ type Paths interface {
 	Lstat(path string) (FileKind, error)
 	Readlink(path string) (string, error)
 	Mounts() ([]Mount, error)
-	// Vanishes reports whether a path lies in memory and nothing makes it
-	// anew at boot before the rules are loaded.
+	// Vanishes reports whether a path, which holds no links, lies in memory and
+	// nothing makes it anew at boot before the rules are loaded.
 	Vanishes(path string) (bool, error)
 }
 
@@ -104,14 +104,18 @@ func (r *resolver) Readlink(name string) (string, error) { return r.paths.Readli
 // Mounts implements Paths.
 func (r *resolver) Mounts() ([]Mount, error) { return r.paths.Mounts() }
 
-// Vanishes implements Paths.
+// Vanishes implements Paths, of any path.
 func (r *resolver) Vanishes(name string) (bool, error) {
+	real, _, err := r.resolve(name, true)
+	if err != nil {
+		return false, err
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	known, ok := r.vanish[name]
+	known, ok := r.vanish[real]
 	if !ok {
-		known.yes, known.err = r.paths.Vanishes(name)
-		r.vanish[name] = known
+		known.yes, known.err = r.paths.Vanishes(real)
+		r.vanish[real] = known
 	}
 	return known.yes, known.err
 }

@@ -10,8 +10,8 @@ package auditrule
 
 import (
 	"cmp"
-	"encoding/binary"
 	"fmt"
+	"hash/maphash"
 	"slices"
 	"strings"
 )
@@ -295,23 +295,46 @@ func (r *Rule) equal(other *Rule, keys bool) bool {
 	if r.List != other.List || r.Action != other.Action {
 		return false
 	}
-	if !slices.Equal(r.normalFields(keys), other.normalFields(keys)) {
+	if !slices.Equal(r.Fields, other.Fields) && !slices.Equal(r.normalFields(keys), other.normalFields(keys)) {
 		return false
 	}
 	return r.Mask == other.Mask || r.mayExpandTo(other) || other.mayExpandTo(r)
 }
 
-// Identity is the same text for rules that are Equal: a key for maps. Rules that
-// differ only in their syscalls share it.
-func (r *Rule) Identity() string {
-	b := []byte{byte(r.List), byte(r.Action)}
-	for _, f := range r.normalFields(true) {
-		b = binary.NativeEndian.AppendUint32(b, uint32(f.Type))
-		b = binary.NativeEndian.AppendUint32(b, uint32(f.Op))
-		b = binary.NativeEndian.AppendUint32(b, f.Num)
-		b = append(append(b, f.Text...), 0)
+// Identity is the same number for rules that are Equal, and hardly ever for
+// others. It is another one in each run of the program.
+func (r *Rule) Identity() uint64 {
+	sum := uint64(r.List)<<32 | uint64(r.Action)
+	var room [8]Field
+	seen := room[:0]
+	for _, f := range r.Fields {
+		if f = f.normal(); !slices.Contains(seen, f) {
+			seen = append(seen, f)
+			sum += f.hash() // in whatever order they are written
+		}
 	}
-	return string(b)
+	return sum
+}
+
+var hashSeed = maphash.MakeSeed()
+
+func (f Field) hash() uint64 {
+	h := maphash.String(hashSeed, f.Text) ^ uint64(f.Type)<<32 ^ uint64(f.Op) ^ uint64(f.Num)
+	h *= 0x9e3779b97f4a7c15 // spreads what differs in a few bits
+	return h ^ h>>32
+}
+
+// normal is a field in the spelling that all with its meaning share.
+func (f Field) normal() Field {
+	switch {
+	case f.Type == fieldKey && strings.Contains(f.Text, keySeparator):
+		parts := strings.Split(f.Text, keySeparator)
+		slices.Sort(parts)
+		f.Text = strings.Join(parts, keySeparator)
+	case f.Type == fieldDir && len(f.Text) > 1:
+		f.Text = strings.TrimRight(f.Text, "/")
+	}
+	return f
 }
 
 // mayExpandTo reports whether the other's mask is what a newer auditctl makes
@@ -341,18 +364,9 @@ func (r *Rule) mayExpandTo(other *Rule) bool {
 func (r *Rule) normalFields(keys bool) []Field {
 	fields := make([]Field, 0, len(r.Fields))
 	for _, f := range r.Fields {
-		if f.Type == fieldKey {
-			if !keys {
-				continue
-			}
-			parts := strings.Split(f.Text, keySeparator)
-			slices.Sort(parts)
-			f.Text = strings.Join(parts, keySeparator)
+		if keys || f.Type != fieldKey {
+			fields = append(fields, f.normal())
 		}
-		if f.Type == fieldDir && len(f.Text) > 1 {
-			f.Text = strings.TrimRight(f.Text, "/")
-		}
-		fields = append(fields, f)
 	}
 	slices.SortFunc(fields, func(a, b Field) int {
 		return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.Op, b.Op),

@@ -6,39 +6,42 @@ import "strings"
 // is part of a word), with "\ " for a space and "\\" for a backslash inside a
 // word. There are no quotes. The first word is not unescaped.
 func tokens(line string) []string {
-	var words []string
-	var word strings.Builder
-	inWord := false
-	flush := func() {
-		if inWord {
-			words = append(words, word.String())
-			word.Reset()
-			inWord = false
-		}
+	words := make([]string, 0, 8)
+	for rest := strings.TrimLeft(line, " "); rest != ""; rest = strings.TrimLeft(rest, " ") {
+		var word string
+		word, rest = cutWord(rest, len(words) == 0)
+		words = append(words, word)
 	}
+	return words
+}
+
+// cutWord cuts the first word off a line that begins with one.
+func cutWord(line string, first bool) (word, rest string) {
+	end := strings.IndexAny(line, ` \`)
+	if end < 0 {
+		return line, ""
+	}
+	if line[end] == ' ' {
+		return line[:end], line[end:]
+	}
+	var b strings.Builder
 	for i := 0; i < len(line); i++ {
 		c := line[i]
+		if c == ' ' {
+			return b.String(), line[i:]
+		}
 		if c == '\\' && i+1 < len(line) && (line[i+1] == ' ' || line[i+1] == '\\') {
-			inWord = true
-			if len(words) == 0 {
+			i++
+			if c = line[i]; first {
 				// auditctl leaves its own marks in the first word, which
 				// makes it no option at all.
-				word.WriteString("\x07\x07")
-			} else {
-				word.WriteByte(line[i+1])
+				b.WriteByte('\x07')
+				c = '\x07'
 			}
-			i++
-			continue
 		}
-		if c == ' ' {
-			flush()
-			continue
-		}
-		inWord = true
-		word.WriteByte(c)
+		b.WriteByte(c)
 	}
-	flush()
-	return words
+	return b.String(), ""
 }
 
 // option is one option of a line, with its argument.
@@ -62,6 +65,7 @@ var longOptions = map[string]bool{
 // refused in any case. bad is the word that getopt refuses, empty when none;
 // stray is the first word that belongs to no option.
 func options(words []string) (opts []option, bad, stray string) {
+	opts = make([]option, 0, len(words))
 	i := 0
 	next := func() (string, bool) {
 		if i < len(words) {

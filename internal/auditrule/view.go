@@ -44,7 +44,7 @@ type viewed struct {
 // NewView prepares rules, which are in the order in which the kernel asks
 // them.
 func NewView(rules []Rule, machine Machine, paths Paths) (*View, error) {
-	v := &View{machine: machine, res: newResolver(paths), always: map[string][]int{}}
+	v := &View{machine: machine, res: newResolver(paths), always: make(map[string][]int, len(rules)), rules: make([]viewed, 0, len(rules))}
 	var err error
 	if v.mounts, err = paths.Mounts(); err != nil {
 		return nil, err

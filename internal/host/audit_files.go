@@ -1,7 +1,6 @@
 package host
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -79,7 +78,7 @@ func (h *Host) readAuditFiles(ctx context.Context) (AuditFiles, error) {
 		return out, err
 	}
 	if out.HasDir {
-		out.Stale = !out.HasFile || !bytes.Equal(joinLines(out.Generated), out.Merged.Bytes())
+		out.Stale = !out.HasFile || !out.Merged.Equal(out.Generated)
 	}
 	paths, err := h.auditPathFacts(ctx)
 	if err != nil {
@@ -113,15 +112,6 @@ func (h *Host) bootLines(out *AuditFiles) ([]auditrule.Text, error) {
 		}
 	}
 	return lines, nil
-}
-
-func joinLines(lines []auditrule.Text) []byte {
-	var b bytes.Buffer
-	for _, l := range lines {
-		b.WriteString(l.Text)
-		b.WriteByte('\n')
-	}
-	return b.Bytes()
 }
 
 // readRulesDir reads /etc/audit/rules.d. A file that cannot be read is an

@@ -86,14 +86,7 @@ func (p *auditPaths) Mounts() ([]auditrule.Mount, error) { return p.mounts, nil 
 
 // Vanishes implements auditrule.Paths: what lies on a file system in memory is
 // gone at boot, unless tmpfiles.d(5) makes it, which comes before auditd.
-func (p *auditPaths) Vanishes(name string) (bool, error) {
-	real, err := p.h.resolveNearest(name)
-	if err != nil {
-		return false, err
-	}
-	if nearest := path.Clean(name); real != nearest && !p.exists(nearest) {
-		real = nearest // judged by its own name: it does not exist now either
-	}
+func (p *auditPaths) Vanishes(real string) (bool, error) {
 	inMemory, root := false, ""
 	if p.h.Running() {
 		for _, m := range p.mounts {
@@ -114,11 +107,6 @@ func (p *auditPaths) Vanishes(name string) (bool, error) {
 	}
 	made, err := p.made()
 	return made[real] == auditrule.Absent, err
-}
-
-func (p *auditPaths) exists(name string) bool {
-	_, err := p.h.Lstat(name)
-	return err == nil
 }
 
 // ofContainer reports whether a mount is a container's own: its root, its

@@ -287,7 +287,7 @@ func TestVanishes(t *testing.T) {
 	for name, want := range map[string]bool{
 		"/run": false, "/run/made": false, "/run/made/deep": false, "/run/gone": true, "/run/never/was": true, "/var/run/gone": true, "/etc/x": false,
 	} {
-		if got, err := p.Vanishes(name); got != want || err != nil {
+		if got, err := p.seen.Vanishes(name); got != want || err != nil {
 			t.Errorf("22 %s: %v %v", name, got, err)
 		}
 	}
