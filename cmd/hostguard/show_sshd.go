@@ -25,6 +25,7 @@ type showSSHDOptions struct {
 	conn                   sshdconf.Connection // what is asked about; its groups are not flags
 	asked                  bool                // any of the connection's flags is given
 	origin                 bool
+	matrix, allAccounts    bool
 }
 
 func showSSHDCommand() *cobra.Command {
@@ -40,17 +41,27 @@ To a terminal, what could deceive there is escaped.
 
   --origin     after each value the line that sets it, the Match block it stands
                in, and what is set elsewhere without effect; and what listens
+  --matrix     who can log in: each account, on each connection that Match blocks,
+               user lists and keys tell apart, with the methods that suffice, the
+               number of keys, what refuses it after all, and the lines that
+               decide. With --user only that account, with --addr, --host, --laddr,
+               --lport or --rdomain only that connection (what is not given is as
+               of a client whom nothing names). --all-accounts shows also who
+               cannot log in, and why
 
 Exit codes: 0 shown; 2 the flags are wrong; 3 something could not be seen, or
 sshd refuses the configuration, which is said on the standard error.`,
 		Example: `  sudo hostguard show sshd
   sudo hostguard show sshd --user operator --addr 192.0.2.7 --origin
   sudo hostguard show sshd --user root --addr 10.0.0.1 --format json
-  sudo hostguard show sshd --origin --root /mnt/image`,
+  sudo hostguard show sshd --origin --root /mnt/image
+  sudo hostguard show sshd --matrix
+  sudo hostguard show sshd --matrix --user operator --addr 192.0.2.7`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return showSSHD(cmd, &o) },
 	}
 	f := cmd.Flags()
+	defer cmd.MarkFlagsMutuallyExclusive("matrix", "origin")
 	f.StringVar(&o.conn.User, "user", "", "the `name` that logs in")
 	f.StringVar(&o.conn.Addr, "addr", "", "the client's `address`")
 	f.StringVar(&o.conn.Host, "host", "", "the client's `name`, as the reverse look-up gives it where UseDNS is on, else its address")
@@ -59,6 +70,8 @@ sshd refuses the configuration, which is said on the standard error.`,
 	f.StringVar(&o.conn.RDomain, "rdomain", "", "the routing `domain` that the connection arrives in")
 	f.BoolVar(&o.conn.InvalidUser, "invalid-user", false, "the user has no account, which Match invalid-user asks for")
 	f.BoolVar(&o.origin, "origin", false, "say where each value comes from and what has no effect")
+	f.BoolVar(&o.matrix, "matrix", false, "print who can log in, how and from where")
+	f.BoolVar(&o.allAccounts, "all-accounts", false, "with --matrix: also accounts that cannot log in, and why")
 	f.StringVar(&o.argsFrom, "args-from", "", "of several sshds the one whose options come from `there`: \"process 812\", \"/lib/systemd/system/ssh.service:14\"")
 	f.StringVar(&o.root, "root", "/", "look at the file tree of a mounted image or container instead of this host")
 	f.DurationVar(&o.timeout, "timeout", 30*time.Second, "bound on the whole run")
@@ -109,6 +122,9 @@ func showSSHD(cmd *cobra.Command, o *showSSHDOptions) error {
 	defer cancel()
 	if h.Running() && os.Geteuid() != 0 {
 		return exitError{exitIncomplete, host.ErrNotRoot}
+	}
+	if o.matrix {
+		return showMatrix(ctx, cmd, h, o)
 	}
 	seen, err := lookAtSSHD(ctx, h, o)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hostguard/hostguard/internal/loginmatrix"
 	"github.com/hostguard/hostguard/internal/pamconf"
+	"github.com/hostguard/hostguard/internal/sshdconf"
 )
 
 // logins knows what the host says about logins besides sshd's configuration.
@@ -131,6 +132,7 @@ type pamStacks struct {
 	judged        map[string]pamVerdict
 	shells        []string // of shells(5)
 	nologin       map[string]bool
+	session       bool // one can come about
 }
 
 type pamVerdict struct {
@@ -182,10 +184,19 @@ func (l *logins) readPAM(service string) error {
 	}
 	for _, e := range session {
 		mayEnd := !slices.Contains([]string{"optional", "sufficient", "substack"}, e.Control)
-		if mayEnd && e.Module != "" && !slices.Contains(plainSessionModules, e.Module) {
+		if mayEnd && e.Module != "" && e.Module != "pam_deny" && !slices.Contains(plainSessionModules, e.Module) {
 			l.unsure("%s in %s:%d may end sessions", e.Module, e.File, e.Line)
 		}
 	}
+	p.session = slices.Contains(session.Ends(func(e pamconf.Entry) []string {
+		switch {
+		case e.Module == "pam_deny":
+			return []string{pamconf.Denied}
+		case slices.Contains(plainSessionModules, e.Module):
+			return []string{pamconf.Success}
+		}
+		return pamconf.Anything
+	}), pamconf.Success)
 	l.pam = p
 	return nil
 }
@@ -243,6 +254,8 @@ func (p *pamStacks) follow(returns [][]string, why string) pamVerdict {
 	}
 	ends := p.account.Ends(func(e pamconf.Entry) []string { return returns[at[place(e)]] })
 	switch {
+	case slices.Contains(ends, pamconf.Success) && !p.session:
+		v.refused = "PAM opens no session for anybody"
 	case slices.Contains(ends, pamconf.Success):
 	case slices.Contains(ends, pamconf.NewPassword):
 		v.refused = "PAM wants a new password first"
@@ -347,8 +360,9 @@ func unixAccount(u *User, today Day) (got, why string) {
 // LoginQuery says which matrix is wanted.
 type LoginQuery struct {
 	Users []string // only these; empty: all accounts
-	// Point is the only connection to look at; nil: those of interest.
-	Point *loginmatrix.Point
+	// Point is the only connection to look at, nil: those of interest. What it
+	// leaves out is as of a client whom nothing names.
+	Point *sshdconf.Connection
 }
 
 // Logins is the login matrix of one sshd.
@@ -388,6 +402,12 @@ func (h *Host) Logins(ctx context.Context, d *SSHD, q LoginQuery) (*Logins, erro
 		}
 	}
 	in := loginmatrix.Input{Config: d.Config, Chroot: l.chroot}
+	if in.Keys, err = h.keysOf(ctx, d); err != nil {
+		why := err.Error()
+		in.Keys = func(*loginmatrix.Account, sshdconf.Connection, *sshdconf.Effective, bool) (int, string) {
+			return loginmatrix.KeysUnknown, why
+		}
+	}
 	today := Today()
 	for i := range accounts.Users {
 		u := &accounts.Users[i]
@@ -396,10 +416,10 @@ func (h *Host) Logins(ctx context.Context, d *SSHD, q LoginQuery) (*Logins, erro
 		}
 	}
 	if q.Point != nil {
-		in.Points = []loginmatrix.Point{*q.Point}
+		in.Points = []loginmatrix.Point{loginmatrix.PointOf(d.Config, *q.Point)}
 	} else {
 		left := 0
-		if in.Points, left = loginmatrix.Points(d.Config, nil); left > 0 {
+		if in.Points, left = loginmatrix.Points(d.Config, h.fromLists(ctx, d)); left > 0 {
 			l.unsure("more than %d connections: %d or more others that may turn out differently", loginmatrix.MaxPoints, left)
 		}
 	}

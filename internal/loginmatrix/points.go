@@ -75,6 +75,31 @@ func Points(c *sshdconf.Config, more []string) (points []Point, left int) {
 	return points, left
 }
 
+// PointOf is the point of a connection. What that leaves out is as of a client
+// that nothing names, who comes to the usual address and port.
+func PointOf(c *sshdconf.Config, conn sshdconf.Connection) Point {
+	t := tellersOf(c, nil)
+	usual := t.locals(c)[0]
+	p := Point{Addr: conn.Addr, Host: conn.Host, LAddr: conn.LocalAddr, LPort: conn.LocalPort, RDomain: conn.RDomain}
+	if p.Addr == "" {
+		p.Addr = t.clients(false)[2].Addr
+	}
+	if p.Host == "" {
+		p.Host = p.Addr
+	}
+	if p.LAddr == "" {
+		p.LAddr = usual.LAddr
+	}
+	if p.LAddr == "" {
+		p.LAddr = t.ownAddress(p.Addr)
+	}
+	if p.LPort == 0 {
+		p.LPort = usual.LPort
+	}
+	p.Name = p.describe(usual, conn.LocalAddr != "")
+	return p
+}
+
 // tellers are what tells connections apart.
 type tellers struct {
 	c         *sshdconf.Config
