@@ -174,7 +174,7 @@ func matchAddrs(addr, list string, check bool, v Version) tri {
 		case invalid:
 			return invalid
 		case matched:
-			hit = !check && net.Addr().BitLen() == ip.BitLen() && net.Contains(ip.WithZone(""))
+			hit = !check && net.Addr().BitLen() == ip.BitLen() && zoneOf(entry) == ip.Zone() && net.Contains(ip.WithZone(""))
 		default:
 			hit = !check && Glob(addr, entry)
 		}
@@ -186,6 +186,14 @@ func matchAddrs(addr, list string, check bool, v Version) tri {
 		}
 	}
 	return got
+}
+
+// zoneOf is the interface that an address or network is on. No network without
+// one holds a link-local client, whose address has one: ::/0 is not all of IPv6.
+func zoneOf(entry string) string {
+	addr, _, _ := strings.Cut(entry, "/")
+	_, zone, _ := strings.Cut(addr, "%")
+	return zone
 }
 
 // validUserPattern reports whether the part of a user pattern after @ is well

@@ -381,7 +381,9 @@ func (c *Config) accountAxis(accounts []Account, others bool) ([]value, error) {
 // addressPoints are addresses on both sides of every border that a criterion
 // draws, and common ones.
 func (c *Config) addressPoints(attr string, as func(string) Connection) []point {
-	texts := []string{"192.0.2.1", "2001:db8::1", "127.0.0.1", "::1"}
+	// 1.0.0.0 is before all networks that are named; the last is link-local, in no
+	// network at all.
+	texts := []string{"192.0.2.1", "2001:db8::1", "127.0.0.1", "::1", "1.0.0.0", "fe80::1%lo"}
 	for _, t := range c.criteria(attr) {
 		for entry := range strings.SplitSeq(t.Arg, ",") {
 			entry = strings.TrimPrefix(entry, "!")
@@ -425,7 +427,7 @@ func sample(pattern, filler string) string {
 }
 
 func (c *Config) portPoints() []point {
-	used := []int{22, 1}
+	used := []int{22}
 	for _, v := range c.global[kPort].values {
 		if n, ok := strtonum(v.Text, 1, 65535); ok {
 			used = append(used, int(n))
@@ -436,6 +438,11 @@ func (c *Config) portPoints() []point {
 			used = append(used, n)
 		}
 	}
+	other := 1 // a port that nothing names
+	for slices.Contains(used, other) {
+		other++
+	}
+	used = append(used, other)
 	var out []point
 	for _, n := range used {
 		out = append(out, point{conn: Connection{LocalPort: n}})
@@ -469,9 +476,17 @@ func (c *Config) hostFreedom(arg string) freedom {
 		return either
 	}
 	for entry := range strings.SplitSeq(arg, ",") {
-		if !strings.HasPrefix(entry, "!") && strings.Trim(entry, "0123456789abcdefABCDEF.:%*?") == "" {
+		if !strings.HasPrefix(entry, "!") && likeAddress(entry) {
 			return either
 		}
 	}
 	return neverTrue
+}
+
+// likeAddress reports whether a pattern can match an address in digits, which
+// ends with "%" and an interface's name when it is link-local.
+func likeAddress(pattern string) bool {
+	const digits = "0123456789abcdefABCDEF.:?"
+	rest := strings.TrimLeft(pattern, digits)
+	return strings.Trim(rest, digits+"*") == "" || rest[0] == '%' || rest[0] == '*' && (!strings.Contains(rest, ".") || strings.Contains(rest, "%"))
 }

@@ -194,7 +194,7 @@ func (g *Generator) criterion() string {
 		value = list("*.example.org", "www.example.org", "WWW.Example.ORG", "*", "bad.*", "?")
 	case "address", "localaddress":
 		value = list("10.0.0.0/8", "10.1.0.0/16", "192.168.1.7", "10.*", "127.0.0.1", "::1", "2001:db8::/32", "0.0.0.0/0",
-			"::/0", "192.168.?.7", "10.1.2.3/32", "fe80::/10")
+			"::/0", "192.168.?.7", "10.1.2.3/32", "fe80::/10", "fe80::%lo/10", "*%lo")
 		if g.Wild && g.chance(15) {
 			value = g.pick("10.0.0.1/8", "10.0.0.0/33", "::1/129", "10.0.0.0/x", ",", "!", "10.1", "1", "0x0a.1", "010.0.0.0/8",
 				"10.0.0.0/8,", "2001:db8::1/32", "300.1.1.1", "10.0.0.0/ 8", "::ffff:10.0.0.0/104")
@@ -231,13 +231,13 @@ func (g *Generator) Connection(text string) sshdconf.Connection {
 		c.User = g.pick("root", "nobody", "daemon", "nosuchuser", "bin", "sshd")
 	}
 	if g.chance(80) {
-		c.Addr = g.pick("10.1.2.3", "10.2.0.1", "192.168.1.7", "127.0.0.1", "::1", "2001:db8::5", "8.8.8.8", "fe80::1", "garbage")
+		c.Addr = g.pick("10.1.2.3", "10.2.0.1", "192.168.1.7", "127.0.0.1", "::1", "2001:db8::5", "8.8.8.8", "fe80::1", "fe80::1%lo", "garbage")
 	}
 	if g.chance(60) {
 		c.Host = g.pick("www.example.org", "WWW.EXAMPLE.org", "bad.example.com", "x", "10.1.2.3")
 	}
 	if g.chance(60) {
-		c.LocalAddr = g.pick("127.0.0.1", "10.1.2.3", "::1", "192.168.1.7")
+		c.LocalAddr = g.pick("127.0.0.1", "10.1.2.3", "::1", "192.168.1.7", "fe80::1%lo")
 	}
 	if g.chance(40) {
 		c.RDomain = g.pick("red", "blue", "x")
