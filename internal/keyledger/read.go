@@ -76,12 +76,8 @@ type Options struct {
 	Visit          func(*Event) // called for each event in turn, when not nil, before all is known to be right
 }
 
-// errUnstarted marks a ledger that has nothing in it.
-var errUnstarted = errors.New("there is no key ledger")
-
-// ErrUnstarted is the error of Read for a ledger without any event and
-// checkpoint.
-func ErrUnstarted() error { return errUnstarted }
+// ErrUnstarted is Read's error for files that hold no event and no checkpoint.
+var ErrUnstarted = errors.New("there is no key ledger")
 
 // Read reads a ledger and proves that it is whole. What shows that it is not is
 // a *Problem; other errors are those of the readers.
@@ -99,7 +95,7 @@ func Read(files Files, o Options) (*Ledger, error) {
 		return nil, err
 	}
 	if l.Sequence == 0 && l.Torn == 0 && l.Checkpoints == 0 && l.TornCheckpoint == 0 {
-		return nil, errUnstarted
+		return nil, ErrUnstarted
 	}
 	return l, nil
 }

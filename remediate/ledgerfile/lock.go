@@ -1,0 +1,51 @@
+package ledgerfile
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// LockedError says that another process writes the ledger.
+type LockedError struct{ Holder string }
+
+func (e *LockedError) Error() string { return "another run holds its lock: " + e.Holder }
+
+// lock takes the lock on the folder, which ends with this process at the latest.
+func (s *Store) lock() error {
+	err := unix.Flock(int(s.dir.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return &LockedError{s.holder()}
+	}
+	if err != nil {
+		return fmt.Errorf("cannot lock it: %w", err)
+	}
+	return nil
+}
+
+// holder names the process that holds the lock, see proc_locks(5).
+func (s *Store) holder() string {
+	const unknown = "a process that cannot be seen from here"
+	var st unix.Stat_t
+	locks, err := os.ReadFile("/proc/locks")
+	if err != nil || unix.Fstat(int(s.dir.Fd()), &st) != nil {
+		return unknown
+	}
+	for text := range strings.Lines(string(locks)) {
+		f := strings.Fields(text) // 1: FLOCK ADVISORY WRITE 708 00:1c:22546 0 EOF
+		if len(f) < 6 || f[1] != "FLOCK" || !strings.HasSuffix(f[5], ":"+strconv.FormatUint(st.Ino, 10)) {
+			continue
+		}
+		pid, err := strconv.Atoi(f[4])
+		if err != nil || pid <= 0 {
+			continue
+		}
+		command, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		return strings.TrimSpace(fmt.Sprintf("process %d %s", pid, strings.ReplaceAll(string(command), "\x00", " ")))
+	}
+	return unknown
+}
