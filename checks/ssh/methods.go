@@ -8,6 +8,7 @@ import (
 
 	"github.com/hostguard/hostguard/checks"
 	"github.com/hostguard/hostguard/internal/host"
+	"github.com/hostguard/hostguard/internal/loginmatrix"
 	"github.com/hostguard/hostguard/internal/sshdconf"
 )
 
@@ -16,8 +17,16 @@ const (
 	onlyRoot = "root"
 )
 
+// Strictness over root, in the words of PermitRootLogin.
+const (
+	byKey           = "prohibit-password"
+	byForcedCommand = "forced-commands-only"
+	notAtAll        = "no"
+)
+
 type methodsParams struct {
-	Accounts string `yaml:"accounts" doc:"Whose logins: all (every way in needs a public key), or root (none of the accounts with uid 0 gets in by a password)."`
+	Accounts string `yaml:"accounts" doc:"Whose logins: all (every way in needs a public key), or root (the accounts with uid 0, by root_login)."`
+	Root     string `yaml:"root_login" doc:"With accounts root, how they may get in: prohibit-password (by no password), forced-commands-only (by keys with a command of their own), or no."`
 }
 
 // Validate refuses other words.
@@ -25,31 +34,39 @@ func (p methodsParams) Validate() error {
 	if p.Accounts != everyone && p.Accounts != onlyRoot {
 		return fmt.Errorf("accounts: want %s or %s, got %q", everyone, onlyRoot, p.Accounts)
 	}
+	if !slices.Contains([]string{byKey, byForcedCommand, notAtAll}, p.Root) {
+		return fmt.Errorf("root_login: want %s, %s or %s, got %q", byKey, byForcedCommand, notAtAll, p.Root)
+	}
 	return nil
 }
 
-// methodKeywords are what the ways in depend on.
-var methodKeywords = []string{
-	"authenticationmethods", "passwordauthentication", "kbdinteractiveauthentication", "challengeresponseauthentication",
-	"usepam", "pubkeyauthentication", "hostbasedauthentication", "gssapiauthentication", "gssapikeyexchange",
-	"permitrootlogin", "permitemptypasswords", "allowusers", "denyusers", "allowgroups", "denygroups", "kerberosauthentication",
+// wrong reports whether the parameters forbid a way in.
+func (p methodsParams) wrong(e *sshdconf.Effective, w loginmatrix.Way) bool {
+	switch {
+	case p.Accounts == everyone:
+		return !w.NeedsKey()
+	case p.Root == byKey:
+		return w.ByPassword()
+	case p.Root == byForcedCommand:
+		return e.Get("permitrootlogin").Text() != byForcedCommand
+	}
+	return true
+}
+
+func (p methodsParams) want() string {
+	switch {
+	case p.Accounts == everyone:
+		return "publickey in every way in"
+	case p.Root == byKey:
+		return "a way in without password"
+	case p.Root == byForcedCommand:
+		return "a key with a command of its own"
+	}
+	return "no way in"
 }
 
 func methods(ctx context.Context, h *host.Host, p methodsParams) (checks.Verdict, error) {
-	return judgeAll(ctx, h, methodKeywords, func(t target) (checks.Verdict, error) { return judgeMethods(t, p), nil })
-}
-
-// A way is one sufficient set of methods, in order.
-type way []string
-
-func (w way) String() string { return strings.Join(w, ",") }
-
-func (w way) needsKey() bool { return slices.Contains(w, "publickey") }
-
-func (w way) byPassword() bool {
-	return !w.needsKey() && slices.ContainsFunc(w, func(m string) bool {
-		return m == "password" || m == "keyboard-interactive" || m == "none"
-	})
+	return judgeAll(ctx, h, loginmatrix.Keywords, func(t target) (checks.Verdict, error) { return judgeMethods(t, p), nil })
 }
 
 // judgeMethods looks at every account in every world it can come into.
@@ -71,10 +88,8 @@ func judgeMethods(t target, p methodsParams) checks.Verdict {
 				continue
 			}
 			open++
-			ways := waysIn(w.Effective, group.isRoot)
-			wrong := slices.DeleteFunc(slices.Clone(ways), func(w way) bool {
-				return w.needsKey() || p.Accounts == onlyRoot && !w.byPassword()
-			})
+			ways := loginmatrix.Ways(w.Effective, group.isRoot)
+			wrong := slices.DeleteFunc(slices.Clone(ways), func(way loginmatrix.Way) bool { return !p.wrong(w.Effective, way) })
 			if len(wrong) == 0 {
 				seen = append(seen, checks.Evidence{Source: "sshd, " + worldName(w), Key: nameList(group.names), Got: "let in by " + waysText(ways)})
 				continue
@@ -82,9 +97,13 @@ func judgeMethods(t target, p methodsParams) checks.Verdict {
 			if reason == "" {
 				reason = fmt.Sprintf("sshd lets %s in by %s (%s).", firstName(group.names), wrong[0], worldName(w))
 			}
-			bad = append(bad, waysEvidence(w.Effective, wrong, group.isRoot)...)
+			wantRoot := "prohibit-password or no"
+			if p.Accounts == onlyRoot && p.Root != byKey {
+				wantRoot = p.Root
+			}
+			bad = append(bad, waysEvidence(w.Effective, wrong, group.isRoot, wantRoot)...)
 			bad = append(bad, checks.Evidence{Source: "sshd, " + worldName(w), Key: nameList(group.names),
-				Want: "publickey in every way in", Got: waysText(wrong)})
+				Want: p.want(), Got: waysText(wrong)})
 		}
 	}
 	if reason != "" {
@@ -123,7 +142,7 @@ func worldName(w sshdconf.World) string {
 	return name
 }
 
-func waysText(ways []way) string {
+func waysText(ways []loginmatrix.Way) string {
 	if len(ways) == 0 {
 		return "no method"
 	}
@@ -134,77 +153,17 @@ func waysText(ways []way) string {
 	return strings.Join(texts, " or ")
 }
 
-// waysIn returns every sufficient set of methods, see AuthenticationMethods in
-// sshd_config(5). It is empty when nobody can get in.
-func waysIn(e *sshdconf.Effective, root bool) []way {
-	on := func(keyword string) bool { return e.Get(keyword).Text() == "yes" }
-	usable := func(method string) bool {
-		name, _, _ := strings.Cut(method, ":")
-		switch {
-		case name == "none":
-			return on("permitemptypasswords") && on("passwordauthentication")
-		case !e.MethodsEnabled(name):
-			return false
-		case name == "keyboard-interactive" && !on("usepam"):
-			return false // nothing stands behind it
-		}
-		return !root || rootMay(e, name)
-	}
-	var ways []way
-	lists := e.Get("authenticationmethods").Values
-	if len(lists) == 0 || lists[0].Text == "any" {
-		for _, m := range []string{"publickey", "password", "keyboard-interactive", "none", "hostbased", "gssapi-with-mic", "gssapi-keyex"} {
-			if usable(m) {
-				ways = append(ways, way{m})
-			}
-		}
-		return ways
-	}
-	for _, l := range lists {
-		w := way(strings.Split(l.Text, ","))
-		if !slices.ContainsFunc(w, func(m string) bool { return !usable(m) }) {
-			for i, m := range w {
-				w[i], _, _ = strings.Cut(m, ":")
-			}
-			ways = append(ways, w)
-		}
-	}
-	return ways
-}
-
-// rootMay is what PermitRootLogin makes of a method. (With
-// forced-commands-only a key needs a command as well.)
-func rootMay(e *sshdconf.Effective, method string) bool {
-	switch e.Get("permitrootlogin").Text() {
-	case "yes":
-		return true
-	case "without-password":
-		return method == "publickey" || method == "hostbased" || method == "gssapi-with-mic"
-	case "forced-commands-only":
-		return method == "publickey"
-	}
-	return false
-}
-
 // waysEvidence shows the lines that open the ways.
-func waysEvidence(e *sshdconf.Effective, ways []way, root bool) []checks.Evidence {
+func waysEvidence(e *sshdconf.Effective, ways []loginmatrix.Way, root bool, wantRoot string) []checks.Evidence {
 	var out []checks.Evidence
 	show := func(keyword, want string) { out = append(out, evidence(e.Get(keyword), want)...) }
 	for _, w := range ways {
 		for _, m := range w {
-			switch m {
-			case "password":
-				show("passwordauthentication", "no")
-			case "keyboard-interactive":
-				show("kbdinteractiveauthentication", "no")
-			case "none":
-				show("permitemptypasswords", "no")
-			case "hostbased":
-				show("hostbasedauthentication", "no")
-			case "gssapi-with-mic":
-				show("gssapiauthentication", "no")
-			case "gssapi-keyex":
-				show("gssapikeyexchange", "no")
+			if m == "publickey" {
+				continue
+			}
+			for _, keyword := range loginmatrix.Deciding(m) {
+				show(keyword, "no")
 			}
 		}
 	}
@@ -212,7 +171,7 @@ func waysEvidence(e *sshdconf.Effective, ways []way, root bool) []checks.Evidenc
 		show("authenticationmethods", "publickey in every list")
 	}
 	if root {
-		show("permitrootlogin", "prohibit-password or no")
+		show("permitrootlogin", wantRoot)
 	}
 	return out
 }
@@ -222,26 +181,10 @@ func waysEvidence(e *sshdconf.Effective, ways []way, root bool) []checks.Evidenc
 // an address lets through and does not deny: who comes from elsewhere is not
 // stopped by it.
 func (t target) admitted(w sshdconf.World) (root, others []string) {
-	list := func(keyword string) []string {
-		var out []string
-		for _, v := range w.Effective.Get(keyword).Values {
-			out = append(out, v.Text)
-		}
-		return out
-	}
-	allowUsers, denyUsers, allowGroups, denyGroups := list("allowusers"), list("denyusers"), list("allowgroups"), list("denygroups")
-	inGroup := func(a sshdconf.Account, patterns []string) bool {
-		return slices.ContainsFunc(a.Groups, func(g string) bool {
-			return slices.ContainsFunc(patterns, func(p string) bool { return sshdconf.Glob(g, p) })
-		})
-	}
-	complete := len(t.accounts.Elsewhere) == 0
+	lists := loginmatrix.ListsOf(t.config, w.Effective)
+	elsewhere := len(t.accounts.Elsewhere) > 0
 	for _, a := range w.Accounts {
-		switch {
-		case slices.ContainsFunc(denyUsers, func(p string) bool { return !strings.Contains(p, "@") && sshdconf.Glob(a.Name, p) }),
-			len(allowUsers) > 0 && !slices.ContainsFunc(allowUsers, func(p string) bool { return userPart(a.Name, p) }),
-			inGroup(a, denyGroups),
-			complete && len(allowGroups) > 0 && !inGroup(a, allowGroups):
+		if lists.Denied(a.Name, a.Groups, nil, elsewhere) != nil {
 			continue
 		}
 		if u := t.accounts.User(a.Name); u != nil && u.UID == 0 {
@@ -254,6 +197,7 @@ func (t target) admitted(w sshdconf.World) (root, others []string) {
 	slices.SortStableFunc(others, func(a, b string) int { return t.rank(a) - t.rank(b) })
 	if w.Others {
 		others = append(others, "accounts from "+t.accounts.Elsewhere[0])
+		root = append(root, "accounts with uid 0 from "+t.accounts.Elsewhere[0])
 	}
 	return root, others
 }
@@ -265,18 +209,4 @@ func (t target) rank(name string) int {
 		return 0
 	}
 	return 1
-}
-
-// userPart matches the part of a user pattern before an @; of several the
-// more generous one counts.
-func userPart(name, pattern string) bool {
-	if sshdconf.Glob(name, pattern) {
-		return true
-	}
-	for i := range len(pattern) {
-		if pattern[i] == '@' && sshdconf.Glob(name, pattern[:i]) {
-			return true
-		}
-	}
-	return false
 }

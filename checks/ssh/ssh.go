@@ -27,7 +27,7 @@ var Checks = []checks.Check{
 		Looks:   looksAtConfig + " Works out which methods, alone or together, let each account in: AuthenticationMethods, password, keyboard-interactive with PAM, public key, host-based, GSSAPI, PermitRootLogin and the lists of allowed and denied users and groups.",
 		Blind:   blindToConfig + " Whether an account's password is set or locked plays no part: it can be set tomorrow.",
 		Needs:   host.Root,
-		Binding: checks.Params(methodsParams{Accounts: everyone}, methods),
+		Binding: checks.Params(methodsParams{Accounts: everyone, Root: byKey}, methods),
 	},
 	{
 		Name:    "sshd-allow-groups",

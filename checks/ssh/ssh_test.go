@@ -71,7 +71,7 @@ type look func(context.Context, *host.Host) (checks.Verdict, error)
 
 func logins(accounts string) look {
 	return func(ctx context.Context, h *host.Host) (checks.Verdict, error) {
-		return methods(ctx, h, methodsParams{accounts})
+		return methods(ctx, h, methodsParams{accounts, byKey})
 	}
 }
 

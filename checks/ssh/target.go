@@ -16,6 +16,7 @@ import (
 type target struct {
 	name     string // to tell several apart; empty when there is one
 	version  sshdconf.Version
+	config   *sshdconf.Config
 	worlds   []sshdconf.World
 	accounts *host.Accounts
 }
@@ -94,7 +95,7 @@ func prepare(ctx context.Context, h *host.Host, d *host.SSHD, a *host.Accounts, 
 			return target{}, seen, err
 		}
 	}
-	return target{version: d.Version, worlds: worlds, accounts: a}, nil, nil
+	return target{version: d.Version, config: d.Config, worlds: worlds, accounts: a}, nil, nil
 }
 
 // refusalEvidence names the lines that sshd refuses.
