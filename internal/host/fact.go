@@ -23,6 +23,7 @@ type facts struct {
 	clockFacts
 	sshdFacts
 	authorizedKeysFacts
+	keyLedgerFacts
 	auditFacts
 	dockerFacts
 	connectorFacts
