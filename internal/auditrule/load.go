@@ -1,7 +1,6 @@
 package auditrule
 
 import (
-	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -37,21 +36,23 @@ func Load(lines []Text, env Env, paths Paths, when Moment) Loaded {
 		resolver: newResolver(paths),
 		known:    make(map[uint64][]int, len(lines)),
 	}
+	reader := lineReader{env: env}
+	var line Line
 	goOn := false // after -i or -c
 	immutable := false
 	for i, text := range lines {
 		if out.Stopped != nil {
 			break
 		}
-		line, err := ParseLine(text.Text, text.Pos, env)
+		err := reader.read(&line, text.Text, text.Pos)
 		if err == nil && immutable && line.Kind != Blank && line.Kind != Ignore && line.Kind != Continue {
 			err = &LineError{Pos: text.Pos, Text: text.Text, Reason: "an earlier -e 2 locked the configuration"}
 		}
 		if err == nil && (line.Kind == Add || line.Kind == Delete) {
 			err = out.apply(&line, when)
 		}
-		var refused *LineError
-		if errors.As(err, &refused) {
+		if err != nil {
+			refused := err.(*LineError)
 			out.Refused = append(out.Refused, refused)
 			if refused.Unsure && out.Doubt == nil {
 				out.Doubt, out.Sure = refused, len(out.Rules)

@@ -64,31 +64,43 @@ const (
 // ParseLine reads one line as auditctl -R does (auditctl.c of audit 3.0.9).
 // The error is a *LineError.
 func ParseLine(text string, pos Pos, env Env) (Line, error) {
-	line := Line{Pos: pos, Text: text}
-	refuse := func(err error) (Line, error) {
-		lineErr := &LineError{Pos: pos, Text: text, Reason: err.Error()}
-		var unsure unsureError
-		lineErr.Unsure = errors.As(err, &unsure)
-		return line, lineErr
-	}
+	var line Line
+	err := (&lineReader{env: env}).read(&line, text, pos)
+	return line, err
+}
+
+// lineReader reads lines and keeps the room that they take for the next.
+type lineReader struct {
+	env   Env
+	words []string
+	opts  []option
+}
+
+// read is ParseLine.
+func (l *lineReader) read(line *Line, text string, pos Pos) error {
+	*line = Line{Pos: pos, Text: text}
 	if strings.Trim(text, " ") == "" {
-		return line, nil
+		return nil
 	}
-	words := tokens(text)
-	if strings.HasPrefix(words[0], "#") {
-		return line, nil
+	l.words = tokens(l.words[:0], text)
+	if strings.HasPrefix(l.words[0], "#") {
+		return nil
 	}
-	if len(text) > maxLine {
-		return refuse(unsuref("the line is longer than auditctl's %d bytes, which then reads it as two", maxLine))
+	var err error
+	switch {
+	case len(text) > maxLine:
+		err = unsuref("the line is longer than auditctl's %d bytes, which then reads it as two", maxLine)
+	case strings.IndexByte(text, 0) >= 0:
+		err = unsuref("the line holds a NUL byte, at which auditctl stops reading it")
+	default:
+		p := parser{env: l.env, line: line, words: l.words}
+		err = p.run(l)
 	}
-	if strings.IndexByte(text, 0) >= 0 {
-		return refuse(unsuref("the line holds a NUL byte, at which auditctl stops reading it"))
+	if err == nil {
+		return nil
 	}
-	p := parser{env: env, line: &line, words: words}
-	if err := p.run(); err != nil {
-		return refuse(err)
-	}
-	return line, nil
+	var unsure unsureError
+	return &LineError{Pos: pos, Text: text, Reason: err.Error(), Unsure: errors.As(err, &unsure)}
 }
 
 // unsureError marks a refusal that other versions may not share.
@@ -115,8 +127,9 @@ type parser struct {
 // errSkip ends a line that auditctl skips without an error.
 var errSkip = errors.New("skipped")
 
-func (p *parser) run() error {
-	opts, bad, stray := options(p.words)
+func (p *parser) run(l *lineReader) error {
+	opts, bad, stray := options(l.opts[:0], p.words)
+	l.opts = opts
 	final := false // the option ends the line
 	for _, o := range opts {
 		done, err := p.option(o)

@@ -4,9 +4,9 @@ import "strings"
 
 // tokens splits a line of a rules file as auditctl does: at spaces only (a tab
 // is part of a word), with "\ " for a space and "\\" for a backslash inside a
-// word. There are no quotes. The first word is not unescaped.
-func tokens(line string) []string {
-	words := make([]string, 0, 8)
+// word. There are no quotes. The first word is not unescaped. The words are
+// appended to those that are given.
+func tokens(words []string, line string) []string {
 	for rest := strings.TrimLeft(line, " "); rest != ""; rest = strings.TrimLeft(rest, " ") {
 		var word string
 		word, rest = cutWord(rest, len(words) == 0)
@@ -63,9 +63,9 @@ var longOptions = map[string]bool{
 // options reads words as getopt_long(3) does. It stops at the first word that
 // is no option where getopt would set it aside: a line with such a word is
 // refused in any case. bad is the word that getopt refuses, empty when none;
-// stray is the first word that belongs to no option.
-func options(words []string) (opts []option, bad, stray string) {
-	opts = make([]option, 0, len(words))
+// stray is the first word that belongs to no option. The options are appended
+// to those that are given.
+func options(opts []option, words []string) (_ []option, bad, stray string) {
 	i := 0
 	next := func() (string, bool) {
 		if i < len(words) {

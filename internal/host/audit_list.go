@@ -17,7 +17,7 @@ import (
 // are loaded, each call of a process may be compared with all of them.
 const (
 	auditQueue   = 4 << 20
-	auditSlots   = 64
+	auditSlots   = 32
 	auditListing = 1013 // AUDIT_LIST_RULES of linux/audit.h
 )
 
