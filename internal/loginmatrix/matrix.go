@@ -436,27 +436,31 @@ func (c *Cell) hasPassword(a *Account) bool {
 func (m *Matrix) CanLogIn(account int) (can bool, whyNot []string) {
 	const most = 4
 	a := &m.Accounts[account]
+	add := func(why string) {
+		if why != "" && !slices.Contains(whyNot, why) && len(whyNot) < most {
+			whyNot = append(whyNot, why)
+		}
+	}
 	for _, c := range m.rows[account] {
-		why := ""
 		switch {
 		case c.Open(a):
 			return true, nil
 		case c.Refused != "":
-			why = c.Refused
-		case c.AfterAuth != "":
-			why = c.AfterAuth
+			add(c.Refused)
 		default:
-			why = c.lacks(a)
-		}
-		if !slices.Contains(whyNot, why) && len(whyNot) < most {
-			whyNot = append(whyNot, why)
+			add(c.lacks(a))
+			add(c.AfterAuth)
 		}
 	}
 	return false, whyNot
 }
 
-// lacks says what an account would need for the ways that are open.
+// lacks says what an account would need for the ways that are open; nothing
+// when one of them opens.
 func (c *Cell) lacks(a *Account) string {
+	if slices.ContainsFunc(c.Ways, func(w Way) bool { return c.opens(a, w) }) {
+		return ""
+	}
 	needsKey := slices.ContainsFunc(c.Ways, Way.NeedsKey)
 	switch {
 	case needsKey && c.Keys == 0 && !c.hasPassword(a):
