@@ -1,7 +1,6 @@
 package host
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -20,9 +19,6 @@ import (
 // sshdUnits are the units that start sshd, by distribution.
 var sshdUnits = []string{"ssh.service", "sshd.service"}
 
-// environmentFiles give the variables that those units use.
-var environmentFiles = []string{"/etc/default/ssh", "/etc/sysconfig/sshd"}
-
 // sshdAtStart is the daemon as its unit starts it, nil when sshd is not
 // installed.
 func (h *Host) sshdAtStart(ctx context.Context) (*SSHD, error) {
@@ -32,13 +28,9 @@ func (h *Host) sshdAtStart(ctx context.Context) (*SSHD, error) {
 	}
 	d := &SSHD{Path: sshdProgram, ArgsFrom: "the defaults"}
 	if len(command) > 0 {
-		d.Path, d.ArgsFrom, d.Unit = command[0], from, unit
-		env, err := h.sshdEnvironment()
-		if err != nil {
+		d.ArgsFrom, d.Unit = from, unit
+		if err := h.startedBy(d, command); err != nil {
 			return nil, err
-		}
-		for _, w := range command[1:] {
-			d.Args = append(d.Args, expandVariable(w, env)...)
 		}
 	}
 	there, err := h.Exists(d.Path)
@@ -49,6 +41,18 @@ func (h *Host) sshdAtStart(ctx context.Context) (*SSHD, error) {
 		return nil, nil
 	}
 	return d, nil
+}
+
+// startedBy fills in the program and the options of a command, whose variables
+// are those of its unit. An empty one would keep sshd from starting.
+func (h *Host) startedBy(d *SSHD, command []string) error {
+	env, err := h.unitEnvironment(d.Unit)
+	if err != nil {
+		return err
+	}
+	args := unitfile.Expand(command[1:], env)
+	d.Path, d.Args = command[0], slices.DeleteFunc(args, func(w string) bool { return w == "" })
+	return nil
 }
 
 // sshdCommand is the command line of the unit that starts sshd: what the
@@ -112,13 +116,9 @@ func (h *Host) sshdPerConnection(ctx context.Context) ([]*SSHD, error) {
 		if len(words) == 0 {
 			return nil, fmt.Errorf("cannot tell how %s starts sshd: %s starts something else", socket, template)
 		}
-		env, err := h.sshdEnvironment()
-		if err != nil {
+		d := &SSHD{ArgsFrom: from, Unit: template}
+		if err := h.startedBy(d, words); err != nil {
 			return nil, err
-		}
-		d := &SSHD{Path: words[0], ArgsFrom: from, Unit: template}
-		for _, w := range words[1:] {
-			d.Args = append(d.Args, expandVariable(w, env)...)
 		}
 		d.Args = slices.DeleteFunc(d.Args, func(a string) bool { return a == "-i" })
 		found = append(found, d)
@@ -177,18 +177,24 @@ func (h *Host) unitFile(name string) (string, error) {
 	return "", nil
 }
 
-// execStart reads ExecStart= of a unit file and its drop-ins.
+// execStart reads ExecStart= of a unit file and its drop-ins; none where it
+// starts something else.
 func (h *Host) execStart(file, unit string) (words []string, from string, err error) {
+	command := ""
 	err = h.eachEntry(file, unit, func(e unitfile.Entry, name string) {
-		if e.Section != "Service" || e.Key != "ExecStart" {
-			return
-		}
-		if words = strings.Fields(strings.TrimLeft(e.Value, "-@:+!")); len(words) > 0 {
-			from = fmt.Sprintf("%s:%d", name, e.Line)
+		if e.Section == "Service" && e.Key == "ExecStart" {
+			command, from = e.Value, fmt.Sprintf("%s:%d", name, e.Line)
 		}
 	})
-	if err != nil || len(words) > 0 && path.Base(words[0]) != "sshd" {
+	if err != nil || command == "" {
 		return nil, "", err
+	}
+	words, err = unitfile.Command(command)
+	switch {
+	case err != nil && strings.Contains(command, "sshd"):
+		return nil, "", fmt.Errorf("cannot tell how sshd is started: %s: %w", from, err)
+	case err != nil || len(words) == 0 || path.Base(words[0]) != "sshd":
+		return nil, "", nil
 	}
 	return words, from, nil
 }
@@ -232,39 +238,43 @@ func (h *Host) eachEntry(file, unit string, hand func(e unitfile.Entry, file str
 	return nil
 }
 
-// sshdEnvironment reads the files of variables, see EnvironmentFile= in
-// systemd.exec(5).
-func (h *Host) sshdEnvironment() (map[string]string, error) {
+// unitEnvironment is what Environment= and EnvironmentFile= of a unit set; files
+// win over what stands in the unit, see systemd.exec(5).
+func (h *Host) unitEnvironment(unit string) (map[string]string, error) {
 	env := map[string]string{}
-	for _, name := range environmentFiles {
-		data, err := h.ReadFile(name)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
+	file, err := h.unitFile(unit)
+	if err != nil || file == "" {
+		return env, err
+	}
+	var files []string
+	err = h.eachEntry(file, unit, func(e unitfile.Entry, _ string) {
+		switch {
+		case e.Section != "Service":
+		case e.Key == "Environment":
+			unitfile.Assignments(e.Value, env)
+		case e.Key == "EnvironmentFile" && e.Value == "":
+			files = nil
+		case e.Key == "EnvironmentFile":
+			if name := strings.TrimPrefix(e.Value, "-"); path.IsAbs(name) { // else systemd ignores the line
+				files = append(files, name)
+			}
 		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, pattern := range files {
+		names, err := h.Glob(pattern)
 		if err != nil {
 			return nil, fmt.Errorf("cannot tell how sshd is started: %w", err)
 		}
-		for line := range bytes.Lines(data) {
-			key, value, ok := strings.Cut(strings.TrimSpace(string(line)), "=")
-			if ok && !strings.HasPrefix(key, "#") {
-				env[key] = strings.Trim(strings.TrimSpace(value), `"'`)
+		for _, name := range names {
+			data, err := h.ReadFile(name)
+			if err != nil {
+				return nil, fmt.Errorf("cannot tell how sshd is started: %w", err)
 			}
+			unitfile.EnvironmentFile(data, env)
 		}
 	}
 	return env, nil
-}
-
-// expandVariable replaces a word that is a variable: $X by its words, ${X} by
-// one word.
-func expandVariable(w string, env map[string]string) []string {
-	if name, ok := strings.CutPrefix(w, "${"); ok && strings.HasSuffix(name, "}") {
-		if v := env[strings.TrimSuffix(name, "}")]; v != "" {
-			return []string{v}
-		}
-		return nil
-	}
-	if name, ok := strings.CutPrefix(w, "$"); ok {
-		return strings.Fields(env[name])
-	}
-	return []string{w}
 }

@@ -99,13 +99,14 @@ func TestSSHDAtStart(t *testing.T) {
 		files map[string]string
 		want  string
 	}{
-		"no unit":        {map[string]string{sshd: ""}, "/usr/sbin/sshd [] the defaults"},
-		"not installed":  {map[string]string{"etc/x": ""}, "none"},
-		"Debian's unit":  {map[string]string{sshd: "", "lib/systemd/system/ssh.service": "[Service]\nExecStartPre=/usr/sbin/sshd -t\nExecStart=/usr/sbin/sshd -D $SSHD_OPTS\n", "etc/default/ssh": "# x\nSSHD_OPTS=-4 -p 22\n"}, "/usr/sbin/sshd [-D -4 -p 22] /lib/systemd/system/ssh.service:3"},
-		"no variable":    {map[string]string{sshd: "", "lib/systemd/system/ssh.service": "[Service]\nExecStart=-/usr/sbin/sshd -D ${NONE} $SSHD_OPTS\n"}, "/usr/sbin/sshd [-D] /lib/systemd/system/ssh.service:2"},
-		"the admin's":    {map[string]string{"usr/local/sbin/sshd": "", "lib/systemd/system/ssh.service": "[Service]\nExecStart=/usr/sbin/sshd -D\n", "etc/systemd/system/ssh.service": "[Service]\nExecStart=/usr/local/sbin/sshd -D -f /x\n"}, "/usr/local/sbin/sshd [-D -f /x] /etc/systemd/system/ssh.service:2"},
-		"masked":         {map[string]string{sshd: "", "etc/systemd/system/ssh.service": "-> /dev/null", "dev/null": "", "lib/systemd/system/ssh.service": "[Service]\nExecStart=/usr/sbin/sshd -p 1\n"}, "/usr/sbin/sshd [] the defaults"},
-		"a drop-in wins": {map[string]string{sshd: "", "lib/systemd/system/ssh.service": "[Service]\nExecStart=/usr/sbin/sshd -D\n", "etc/systemd/system/ssh.service.d/10.conf": "[Service]\nExecStart=\nExecStart=/usr/sbin/sshd -e\n"}, "/usr/sbin/sshd [-e] /etc/systemd/system/ssh.service.d/10.conf:3"},
+		"no unit":              {map[string]string{sshd: ""}, "/usr/sbin/sshd [] the defaults"},
+		"not installed":        {map[string]string{"etc/x": ""}, "none"},
+		"Debian's unit":        {map[string]string{sshd: "", "lib/systemd/system/ssh.service": "[Service]\nEnvironmentFile=-/etc/default/ssh\nExecStartPre=/usr/sbin/sshd -t\nExecStart=/usr/sbin/sshd -D $SSHD_OPTS\n", "etc/default/ssh": "# x\nSSHD_OPTS=-4 -p 22\n"}, "/usr/sbin/sshd [-D -4 -p 22] /lib/systemd/system/ssh.service:4"},
+		"quotes and variables": {map[string]string{sshd: "", "lib/systemd/system/ssh.service": "[Service]\nEnvironment='B=Banner /a b'\nEnvironmentFile=/etc/d/*\nExecStart=/usr/sbin/sshd -o \"${B}\" $MORE\n", "etc/d/1": "MORE=-o 'UsePAM no'\n"}, "/usr/sbin/sshd [-o Banner /a b -o UsePAM no] /lib/systemd/system/ssh.service:4"},
+		"no variable":          {map[string]string{sshd: "", "lib/systemd/system/ssh.service": "[Service]\nExecStart=-/usr/sbin/sshd -D ${NONE} $SSHD_OPTS\n"}, "/usr/sbin/sshd [-D] /lib/systemd/system/ssh.service:2"},
+		"the admin's":          {map[string]string{"usr/local/sbin/sshd": "", "lib/systemd/system/ssh.service": "[Service]\nExecStart=/usr/sbin/sshd -D\n", "etc/systemd/system/ssh.service": "[Service]\nExecStart=/usr/local/sbin/sshd -D -f /x\n"}, "/usr/local/sbin/sshd [-D -f /x] /etc/systemd/system/ssh.service:2"},
+		"masked":               {map[string]string{sshd: "", "etc/systemd/system/ssh.service": "-> /dev/null", "dev/null": "", "lib/systemd/system/ssh.service": "[Service]\nExecStart=/usr/sbin/sshd -p 1\n"}, "/usr/sbin/sshd [] the defaults"},
+		"a drop-in wins":       {map[string]string{sshd: "", "lib/systemd/system/ssh.service": "[Service]\nExecStart=/usr/sbin/sshd -D\n", "etc/systemd/system/ssh.service.d/10.conf": "[Service]\nExecStart=\nExecStart=/usr/sbin/sshd -e\n"}, "/usr/sbin/sshd [-e] /etc/systemd/system/ssh.service.d/10.conf:3"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
