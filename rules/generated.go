@@ -666,6 +666,70 @@ var embeddedRules = []Rule{
 	}, References: []Reference{
 		{Framework: "man", ID: "sshd_config(5)"},
 	}, Check: "sshd-allow-users", Configured: map[string]string{"users": "ssh.users"}, Remediation: Remediation{Hint: "\"AllowUsers NAME …\" in /etc/ssh/sshd_config.d/00-hostguard.conf, with everybody who logs in and nobody else; each of them also in the group of AllowGroups (\"usermod -aG\"). Lists add up over all files: one elsewhere widens it."}, node: strictyaml.Node{File: "rules/ssh/logins.yaml", Line: 261, Column: 3}},
+	{ID: "SSH-031", Title: "A person vouches that every user's private key has a passphrase", Rationale: "A private key without a passphrase opens the host to whoever copies the file once: from a stolen laptop, a backup or a synchronised folder. The passphrase never leaves the user's machine, so this host cannot see it.", Source: []string{
+		"TC-21",
+	}, Severity: 3, Tags: []string{
+		"ssh",
+		"keys",
+		"attestation",
+	}, References: []Reference{
+		{Framework: "man", ID: "ssh-keygen(1)"},
+	}, Check: "attestation", Params: strictyaml.Node{File: "rules/ssh/attested.yaml", Line: 16, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/ssh/attested.yaml", Line: 16, Column: 5, Kind: 2, Text: "statement"},
+		{File: "rules/ssh/attested.yaml", Line: 16, Column: 16, Kind: 2, Text: "every private key that opens this host has a passphrase"},
+		{File: "rules/ssh/attested.yaml", Line: 17, Column: 5, Kind: 2, Text: "valid_at_most"},
+		{File: "rules/ssh/attested.yaml", Line: 17, Column: 20, Kind: 2, Text: "90d"},
+		{File: "rules/ssh/attested.yaml", Line: 18, Column: 5, Kind: 2, Text: "ssh"},
+		{File: "rules/ssh/attested.yaml", Line: 18, Column: 10, Kind: 3, Text: "true"},
+	}}, Remediation: Remediation{Hint: "Ask each user to run \"ssh-keygen -y -P '' -f KEYFILE\": it must be refused with \"incorrect passphrase\"; one that prints the public key has no passphrase, and \"ssh-keygen -p -f KEYFILE\" sets one (the key stays the same). A key in a hardware token is as good. Then add the line that the finding shows to attestations in hostguard.yaml, with your name and what you did. Keys that programs use without a person need a from= and a command= in authorized_keys, and a word in the note."}, node: strictyaml.Node{File: "rules/ssh/attested.yaml", Line: 4, Column: 3}},
+	{ID: "SSH-032", Title: "A person vouches that public keys came by a way nobody can tamper with", Rationale: "Whoever can exchange a public key on its way to the administrator logs in as its user from the first day on, with a key that looks right in every file and every log.", Source: []string{
+		"TC-22",
+		"TC-23",
+	}, Severity: 3, Tags: []string{
+		"ssh",
+		"keys",
+		"attestation",
+	}, References: []Reference{
+		{Framework: "man", ID: "ssh-keygen(1)"},
+	}, Check: "attestation", Params: strictyaml.Node{File: "rules/ssh/attested.yaml", Line: 39, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/ssh/attested.yaml", Line: 39, Column: 5, Kind: 2, Text: "statement"},
+		{File: "rules/ssh/attested.yaml", Line: 39, Column: 16, Kind: 2, Text: "every public key in use was handed over by a way on which nobody could exchange it, and its fingerprint compared"},
+		{File: "rules/ssh/attested.yaml", Line: 40, Column: 5, Kind: 2, Text: "valid_at_most"},
+		{File: "rules/ssh/attested.yaml", Line: 40, Column: 20, Kind: 2, Text: "90d"},
+		{File: "rules/ssh/attested.yaml", Line: 41, Column: 5, Kind: 2, Text: "ssh"},
+		{File: "rules/ssh/attested.yaml", Line: 41, Column: 10, Kind: 3, Text: "true"},
+	}}, Remediation: Remediation{Hint: "List the fingerprints with \"ssh-keygen -lf ~USER/.ssh/authorized_keys\" and have each user read out that of the own key (\"ssh-keygen -lf KEYFILE.pub\"), in person or on the telephone: this also makes good for keys that came by plain mail. From now on take keys in person, by a secured upload or in an encrypted archive whose password goes another way. Then add the line that the finding shows to attestations in hostguard.yaml."}, node: strictyaml.Node{File: "rules/ssh/attested.yaml", Line: 27, Column: 3}},
+	{ID: "SSH-033", Title: "A person vouches that users know when and how to replace their keys", Rationale: "Keys that are replaced at least every three months shut out who does not know of it, and people who are shut out ask for exceptions: a longer term, a password, a colleague's key.", Source: []string{
+		"TC-23",
+	}, Severity: 2, Tags: []string{
+		"ssh",
+		"keys",
+		"attestation",
+	}, Check: "attestation", Params: strictyaml.Node{File: "rules/ssh/attested.yaml", Line: 59, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/ssh/attested.yaml", Line: 59, Column: 5, Kind: 2, Text: "statement"},
+		{File: "rules/ssh/attested.yaml", Line: 59, Column: 16, Kind: 2, Text: "every user knows by when the key must be replaced, how to make and hand over the new one, and that the old one stops working"},
+		{File: "rules/ssh/attested.yaml", Line: 62, Column: 5, Kind: 2, Text: "valid_at_most"},
+		{File: "rules/ssh/attested.yaml", Line: 62, Column: 20, Kind: 2, Text: "90d"},
+		{File: "rules/ssh/attested.yaml", Line: 63, Column: 5, Kind: 2, Text: "ssh"},
+		{File: "rules/ssh/attested.yaml", Line: 63, Column: 10, Kind: 3, Text: "true"},
+	}}, Remediation: Remediation{Hint: "Write to every user who can log in: the date, the command (ssh-keygen -t ed25519, or -t rsa -b 4096, with a passphrase), where the public key goes, and that the old one is removed on that date. Then add the line that the finding shows to attestations in hostguard.yaml."}, node: strictyaml.Node{File: "rules/ssh/attested.yaml", Line: 49, Column: 3}},
+	{ID: "SSH-034", Title: "A person vouches that users made their own keys and share none", Rationale: "With a private key that two people hold, or that an administrator made and sent, the logs of this host no longer say who logged in. The host sees one key under two accounts, but not one key in two hands.", Source: []string{
+		"TC-21",
+		"TC-22",
+	}, Severity: 2, Tags: []string{
+		"ssh",
+		"keys",
+		"attestation",
+	}, References: []Reference{
+		{Framework: "man", ID: "ssh-keygen(1)"},
+	}, Check: "attestation", Params: strictyaml.Node{File: "rules/ssh/attested.yaml", Line: 82, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/ssh/attested.yaml", Line: 82, Column: 5, Kind: 2, Text: "statement"},
+		{File: "rules/ssh/attested.yaml", Line: 82, Column: 16, Kind: 2, Text: "every user made the own key pair, and no two people use the same private key"},
+		{File: "rules/ssh/attested.yaml", Line: 83, Column: 5, Kind: 2, Text: "valid_at_most"},
+		{File: "rules/ssh/attested.yaml", Line: 83, Column: 20, Kind: 2, Text: "90d"},
+		{File: "rules/ssh/attested.yaml", Line: 84, Column: 5, Kind: 2, Text: "ssh"},
+		{File: "rules/ssh/attested.yaml", Line: 84, Column: 10, Kind: 3, Text: "true"},
+	}}, Remediation: Remediation{Hint: "Ask each user, and the owners of accounts that several people use: those need an account each. A key that was made for somebody else is replaced by one that its user makes. Then add the line that the finding shows to attestations in hostguard.yaml."}, node: strictyaml.Node{File: "rules/ssh/attested.yaml", Line: 70, Column: 3}},
 	{ID: "STO-001", Title: "The system, docker and the logs have room on their file systems", Rationale: "On a full file system containers cannot write, audit records are lost or the host stops, and logins may fail. Inodes run out as bytes do.", Source: []string{
 		"TC-10",
 	}, Severity: 3, Tags: []string{
@@ -980,6 +1044,10 @@ var embeddedProfiles = []Profile{
 		{ID: "SSH-013", Level: 2},
 		{ID: "SSH-014", Level: 2},
 		{ID: "SSH-015", Level: 1},
+		{ID: "SSH-031", Level: 2},
+		{ID: "SSH-032", Level: 2},
+		{ID: "SSH-033", Level: 2},
+		{ID: "SSH-034", Level: 1},
 		{ID: "STO-001", Level: 2},
 		{ID: "STO-002", Level: 2},
 		{ID: "STO-003", Level: 2},

@@ -3,6 +3,7 @@ package all
 
 import (
 	"github.com/hostguard/hostguard/checks"
+	"github.com/hostguard/hostguard/checks/attestation"
 	"github.com/hostguard/hostguard/checks/audit"
 	"github.com/hostguard/hostguard/checks/clock"
 	"github.com/hostguard/hostguard/checks/docker"
@@ -15,6 +16,7 @@ import (
 
 // Families holds one slice per folder below checks/.
 var Families = [][]checks.Check{
+	attestation.Checks,
 	audit.Checks,
 	clock.Checks,
 	docker.Checks,

@@ -11,6 +11,8 @@ import (
 
 	"github.com/hostguard/hostguard/checks"
 	"github.com/hostguard/hostguard/checks/all"
+	"github.com/hostguard/hostguard/checks/attestation"
+	"github.com/hostguard/hostguard/internal/attested"
 	"github.com/hostguard/hostguard/internal/config"
 	"github.com/hostguard/hostguard/internal/lazyregexp"
 	"github.com/hostguard/hostguard/internal/strictyaml"
@@ -134,12 +136,13 @@ func bind(set *rules.Set, profile *rules.Profile, families [][]checks.Check, cfg
 			errs = append(errs, profile.At(i, "id").Errorf("there is no rule %q", entry.ID))
 			continue
 		}
-		b, err := bindRule(rule, known, layersOf(rule, &entry, profile.Name, cfg))
+		b, err := bindRule(rule, known, layersOf(rule, &entry, profile.Name, cfg), cfg.Attestation(rule.ID))
 		errs.Add(rule.At(), err)
 		b.Level = levelOf(&entry, cfg)
 		bounds = append(bounds, b)
 	}
 	errs = append(errs, strayParameters(set, profile, cfg)...)
+	errs = append(errs, strayAttestations(set, profile, known, cfg)...)
 	return bounds, errs.OrNil()
 }
 
@@ -181,9 +184,10 @@ func layersOf(rule *rules.Rule, entry *rules.Entry, profile string, cfg *config.
 	return layers
 }
 
-// bindRule decodes the layers over the check's defaults. What the check's own
-// validation finds is placed at the layer that brought it about.
-func bindRule(rule *rules.Rule, known map[string]*checks.Check, layers []layer) (bound, error) {
+// bindRule decodes the layers over the check's defaults, and hands a person's
+// word to the check that asks for it. What the check's own validation finds is
+// placed at the layer that brought it about.
+func bindRule(rule *rules.Rule, known map[string]*checks.Check, layers []layer, given *attested.Attestation) (bound, error) {
 	b := bound{Rule: rule, Layers: layers, Check: known[rule.Check]}
 	if b.Check == nil {
 		names := slices.Sorted(maps.Keys(known))
@@ -196,6 +200,9 @@ func bindRule(rule *rules.Rule, known map[string]*checks.Check, layers []layer) 
 	b.Probe, err = b.Check.Bind(func(into any) error {
 		if err := decodeLayers(layers, into); err != nil {
 			return err
+		}
+		if p, ok := into.(*attestation.Params); ok {
+			p.Attested(rule.ID, given)
 		}
 		if b.Check.Defaults != nil {
 			b.Params = reflect.ValueOf(into).Elem().Interface()
@@ -241,6 +248,31 @@ func strayParameters(set *rules.Set, profile *rules.Profile, cfg *config.Config)
 	return errs
 }
 
+// strayAttestations finds attestations that would have no effect: of rules that
+// there are not, that are not checked, or that hostguard judges by itself.
+func strayAttestations(set *rules.Set, profile *rules.Profile, known map[string]*checks.Check, cfg *config.Config) strictyaml.Errors {
+	var errs strictyaml.Errors
+	for _, a := range cfg.Attestations {
+		at := a.At("rule")
+		rule, err := set.FindRule(a.Rule)
+		switch {
+		case err != nil:
+			errs.Add(at, err)
+		case profile.Entry(a.Rule) == nil:
+			errs = append(errs, at.Errorf("the rule %s is not in the profile %s: its attestation would have no effect", a.Rule, profile.Name))
+		case known[rule.Check] != nil && !asksAPerson(known[rule.Check]):
+			errs = append(errs, at.Errorf("hostguard looks itself at what %s wants, and nobody can vouch for it: take the attestation out, and mend what is found as \"hostguard explain %s\" says", a.Rule, a.Rule))
+		}
+	}
+	return errs
+}
+
+// asksAPerson reports whether a check takes a person's word.
+func asksAPerson(c *checks.Check) bool {
+	_, asks := c.Defaults.(attestation.Params)
+	return asks
+}
+
 // validate finds everything that is wrong with the checks, the rules, the
 // profiles and how they fit together. Lint and the tests both call it.
 func validate(set *rules.Set, families [][]checks.Check) strictyaml.Errors {
@@ -249,7 +281,7 @@ func validate(set *rules.Set, families [][]checks.Check) strictyaml.Errors {
 	for i := range set.Rules {
 		rule := &set.Rules[i]
 		used[rule.Check] = true
-		_, err := bindRule(rule, known, layersOf(rule, nil, "", &config.Config{}))
+		_, err := bindRule(rule, known, layersOf(rule, nil, "", &config.Config{}), nil)
 		errs.Add(rule.At(), err)
 		errs = append(errs, validateConfigured(rule, known[rule.Check])...)
 		if !slices.ContainsFunc(set.Profiles, func(p rules.Profile) bool { return p.Entry(rule.ID) != nil }) {
@@ -344,7 +376,7 @@ func validateEntries(set *rules.Set, profile *rules.Profile, known map[string]*c
 		if entry.Params.Kind == strictyaml.Absent || known[rule.Check] == nil {
 			continue // nothing to add to what was said of the rule itself
 		}
-		_, err := bindRule(rule, known, layersOf(rule, &entry, profile.Name, &config.Config{}))
+		_, err := bindRule(rule, known, layersOf(rule, &entry, profile.Name, &config.Config{}), nil)
 		errs.Add(profile.At(i), err)
 	}
 	return errs

@@ -146,10 +146,15 @@ func file(path, content string, after ...func(testHost)) (apply, undo func(testH
 
 // edited replaces text in a file, and its undo puts the old content back.
 func edited(path, old, new string, after ...func(testHost)) (apply, undo func(testHost)) {
+	return editedBy(path, func(text string) string { return strings.ReplaceAll(text, old, new) }, after...)
+}
+
+// editedBy is edited with any change.
+func editedBy(path string, change func(string) string, after ...func(testHost)) (apply, undo func(testHost)) {
 	var before string
 	return func(h testHost) {
 			before = h.ReadFile(path)
-			h.WriteFile(path, strings.ReplaceAll(before, old, new))
+			h.WriteFile(path, change(before))
 			inTurn(after)(h)
 		}, func(h testHost) {
 			h.WriteFile(path, before)

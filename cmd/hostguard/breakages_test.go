@@ -1,6 +1,9 @@
 package main
 
-import "time"
+import (
+	"regexp"
+	"time"
+)
 
 // reloadSSH ends when sshd has read its configuration anew, which it shows by a
 // new pid file: systemctl ends when the signal is sent.
@@ -89,6 +92,18 @@ func breakages() []breakage {
 	apply, undo = file("/etc/ssh/sshd_config.d/20-wider.conf", "AllowGroups users\n", reloadSSH)
 	add("case 4: a drop-in widens the list of groups", apply, undo,
 		map[string]want{"SSH-011": fails("/etc/ssh/sshd_config.d/20-wider.conf:1")})
+
+	// TC-21 to TC-23: what a person must vouch for
+	for _, rule := range []string{"SSH-031", "SSH-032", "SSH-033", "SSH-034"} {
+		apply, undo = edited("/etc/hostguard/hostguard.yaml", "- {rule: "+rule, "#- {rule: "+rule)
+		add("nobody vouches for "+rule, apply, undo,
+			map[string]want{rule: fails("- {rule: "+rule+", owner: ", "hostguard.yaml")})
+	}
+	apply, undo = editedBy("/etc/hostguard/hostguard.yaml", func(text string) string {
+		return regexp.MustCompile(`(SSH-031.*date: )[0-9-]+(, expires: )[0-9-]+`).ReplaceAllString(text, "${1}2026-01-31${2}2026-04-30")
+	})
+	add("an attestation has ended", apply, undo,
+		map[string]want{"SSH-031": fails("/etc/hostguard/hostguard.yaml:", "of 2026-01-31 by The lab ended on 2026-04-30")})
 
 	// TC-05: what a file can show
 	apply, undo = edited("/etc/audit/auditd.conf", "disk_full_action = SUSPEND", "disk_full_action = HALT")

@@ -12,6 +12,8 @@ import (
 
 	"github.com/hostguard/hostguard/checks"
 	"github.com/hostguard/hostguard/checks/all"
+	"github.com/hostguard/hostguard/checks/attestation"
+	"github.com/hostguard/hostguard/internal/attested"
 	"github.com/hostguard/hostguard/internal/printable"
 	"github.com/hostguard/hostguard/internal/strictyaml"
 	"github.com/hostguard/hostguard/remediate"
@@ -133,6 +135,10 @@ func (p *page) rule(a *audit, r *rules.Rule, known map[string]*checks.Check) {
 		p.heading("Parameters in force")
 		p.params(b)
 	}
+	if asked, ok := b.Params.(attestation.Params); ok {
+		p.heading("Who vouches for it")
+		p.vouches(asked.Given())
+	}
 	p.heading("How to mend it by hand")
 	p.paragraphs(2, r.Remediation.Hint)
 	p.heading("What hostguard fix would do")
@@ -145,6 +151,16 @@ func (p *page) rule(a *audit, r *rules.Rule, known map[string]*checks.Check) {
 	}
 	p.heading("Defined at")
 	p.paragraphs(2, r.At().Place())
+}
+
+// vouches writes the attestation that the configuration gives.
+func (p *page) vouches(a *attested.Attestation) {
+	if a == nil {
+		p.paragraphs(2, "Nobody: the configuration has no attestation for it.")
+		return
+	}
+	p.paragraphs(2, fmt.Sprintf("%s, on %v, until the end of %v (%s):", a.Owner, a.Date, a.Expires, a.At("rule").Place()))
+	p.paragraphs(4, a.Note)
 }
 
 func (p *page) source(set *rules.Set, id string) {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/hostguard/hostguard/checks"
 	"github.com/hostguard/hostguard/checks/all"
+	"github.com/hostguard/hostguard/internal/attested"
 	"github.com/hostguard/hostguard/internal/config"
 	"github.com/hostguard/hostguard/internal/schema"
 	"github.com/hostguard/hostguard/internal/strictyaml"
@@ -96,6 +97,7 @@ var namedTypes = schema.Named{
 	reflect.TypeFor[rules.Severity]():   {"enum": anyOf(rules.SeverityNames)},
 	reflect.TypeFor[rules.Level]():      {"enum": anyOf(rules.LevelNames)},
 	reflect.TypeFor[config.Choice]():    {"enum": []any{"any", "yes", "no"}},
+	reflect.TypeFor[attested.Date]():    {"type": "string", "pattern": `^[0-9]{4}-[0-9]{2}-[0-9]{2}$`},
 	reflect.TypeFor[config.Folders]():   {"oneOf": []any{schema.Object{"type": "string"}, schema.Object{"type": "array", "items": schema.Object{"type": "string"}}}},
 	reflect.TypeFor[[]config.Port]():    {"type": "array", "items": schema.Object{"type": "string", "pattern": `^[1-9][0-9]*/(tcp|udp)$`}},
 	reflect.TypeFor[[]config.Server]():  texts,
@@ -413,7 +415,7 @@ func rulePage(set *rules.Set, r *rules.Rule, known map[string]*checks.Check) []b
 	if c := known[r.Check]; c != nil {
 		section("What is looked at: check `"+c.Name+"`", markdown(c.Looks))
 		section("What cannot be seen", markdown(c.Blind))
-		bound, err := bindRule(r, known, layersOf(r, nil, "", &config.Config{}))
+		bound, err := bindRule(r, known, layersOf(r, nil, "", &config.Config{}), nil)
 		if err == nil && bound.Params != nil {
 			section("Parameters", paramsTable(bound))
 		}

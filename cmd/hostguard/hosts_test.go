@@ -87,6 +87,7 @@ func auditTree(t testing.TB, p planted) *reports.Report {
 	cmd := exec.CommandContext(ctx, "hostguard", append([]string{"check", "--root", p.root, "-o", "text=-", "-o", "json=" + jsonFile}, p.args...)...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.Dir = p.dir
 	err := cmd.Run()
 	if ctx.Err() != nil {
 		t.Fatalf("no end within %v", treeTimeout)

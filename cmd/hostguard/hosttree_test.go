@@ -8,13 +8,16 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/txtar"
 	"golang.org/x/sys/unix"
 
+	"github.com/hostguard/hostguard/internal/attested"
 	"github.com/hostguard/hostguard/internal/auditrule"
 )
 
@@ -74,6 +77,7 @@ func (h *hostFile) save(t testing.TB, wants string) {
 type planted struct {
 	root    string   // the tree
 	outside string   // a folder beside it, which nobody must read
+	dir     string   // of both, and of the configuration: where check is run
 	args    []string // for check
 }
 
@@ -81,7 +85,7 @@ type planted struct {
 func plant(t testing.TB, name string) planted {
 	t.Helper()
 	dir := t.TempDir()
-	p := planted{root: filepath.Join(dir, "root"), outside: filepath.Join(dir, "outside")}
+	p := planted{dir: dir, root: filepath.Join(dir, "root"), outside: filepath.Join(dir, "outside")}
 	for _, d := range []string{p.root, p.outside} {
 		if err := os.Mkdir(d, 0o755); err != nil {
 			t.Fatal(err)
@@ -102,7 +106,7 @@ func plant(t testing.TB, name string) planted {
 			p.args = h.args
 		}
 		for _, f := range h.archive.Files {
-			data := bytes.ReplaceAll(f.Data, []byte("$OUTSIDE"), []byte(p.outside))
+			data := dated(bytes.ReplaceAll(f.Data, []byte("$OUTSIDE"), []byte(p.outside)))
 			var err error
 			switch {
 			case strings.HasPrefix(f.Name, "/"):
@@ -127,9 +131,19 @@ func plant(t testing.TB, name string) planted {
 	}
 	lay(name)
 	if _, err := os.Stat(filepath.Join(dir, "hostguard.yaml")); err == nil {
-		p.args = append([]string{"--config", filepath.Join(dir, "hostguard.yaml")}, p.args...)
+		p.args = append([]string{"--config", "hostguard.yaml"}, p.args...)
 	}
 	return p
+}
+
+var datePlaceholder = regexp.MustCompile(`\$TODAY([+-][0-9]+)?`)
+
+// dated writes days for $TODAY, $TODAY-10 and $TODAY+10.
+func dated(data []byte) []byte {
+	return datePlaceholder.ReplaceAllFunc(data, func(word []byte) []byte {
+		days, _ := strconv.Atoi(strings.TrimPrefix(string(word), "$TODAY"))
+		return []byte(attested.DayOf(time.Now()).Add(days).String())
+	})
 }
 
 func writeHostFile(root *os.Root, name string, data []byte, mode fs.FileMode) error {

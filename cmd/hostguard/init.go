@@ -211,6 +211,7 @@ var examples = map[string]string{
 	"services.allow":   "[node_exporter.service]",
 	"ports.allow":      "[9100/tcp]",
 	"storage.watch":    "{unit: df-watch.timer}",
+	"attestations":     "[{rule: SSH-031, owner: J. Doe, note: asked each user, date: 2026-01-31, expires: 2026-04-30}]",
 	"parameters":       "{CLK-001: {}}",
 }
 

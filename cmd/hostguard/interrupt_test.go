@@ -200,6 +200,7 @@ func TestColoursOnATerminal(t *testing.T) {
 				t.Fatal(err)
 			}
 			cmd := exec.Command("hostguard", append([]string{"check", "--root", p.root, "--quiet"}, p.args...)...)
+			cmd.Dir = p.dir
 			cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TERM=xterm", c.env}
 			cmd.Stdout = terminal
 			if err := cmd.Start(); err != nil {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hostguard/hostguard/internal/attested"
 	"github.com/hostguard/hostguard/internal/strictyaml"
 	"github.com/hostguard/hostguard/internal/trustedfile"
 )
@@ -22,15 +23,16 @@ const DefaultProfile = "true-connector"
 
 // Config is a configuration file's content. The zero value is an empty file.
 type Config struct {
-	Profile    string                     `yaml:"profile" doc:"The profile to check (hostguard list profiles)."`
-	Connector  Connector                  `yaml:"connector" doc:"The connector on this host."`
-	NTP        NTP                        `yaml:"ntp" doc:"The time servers to measure the clock against."`
-	SSH        SSH                        `yaml:"ssh" doc:"Who may log in over SSH, and how."`
-	Network    Network                    `yaml:"network" doc:"The networks around this host."`
-	Services   Services                   `yaml:"services" doc:"Services that belong here besides those of the profile."`
-	Ports      Ports                      `yaml:"ports" doc:"Listeners that belong here besides those of the profile."`
-	Storage    Storage                    `yaml:"storage" doc:"How file systems are watched."`
-	Parameters map[string]strictyaml.Node `yaml:"parameters" doc:"Per rule: parameters of its check (hostguard explain ID)."`
+	Profile      string                     `yaml:"profile" doc:"The profile to check (hostguard list profiles)."`
+	Connector    Connector                  `yaml:"connector" doc:"The connector on this host."`
+	NTP          NTP                        `yaml:"ntp" doc:"The time servers to measure the clock against."`
+	SSH          SSH                        `yaml:"ssh" doc:"Who may log in over SSH, and how."`
+	Network      Network                    `yaml:"network" doc:"The networks around this host."`
+	Services     Services                   `yaml:"services" doc:"Services that belong here besides those of the profile."`
+	Ports        Ports                      `yaml:"ports" doc:"Listeners that belong here besides those of the profile."`
+	Storage      Storage                    `yaml:"storage" doc:"How file systems are watched."`
+	Attestations []attested.Attestation     `yaml:"attestations" doc:"What a person vouches for because no program can see it: one for each rule that asks for it (hostguard list rules, check attestation)."`
+	Parameters   map[string]strictyaml.Node `yaml:"parameters" doc:"Per rule: parameters of its check (hostguard explain ID)."`
 
 	file string
 	root strictyaml.Node
@@ -96,7 +98,7 @@ func (w *Watch) UnmarshalNode(n strictyaml.Node) error {
 // later are keys of the design whose meaning this version does not know yet.
 // They are refused by name, because a waiver that is silently not honoured is
 // as bad as a setting that is not.
-var later = []string{"logs", "notify", "waivers", "attestations"}
+var later = []string{"logs", "notify", "waivers"}
 
 // Load reads a configuration file that nobody but root could have written (see
 // trustedfile). Without a name it reads DefaultFile, and an absent one is an
@@ -126,6 +128,7 @@ func Parse(file string, data []byte) (*Config, error) {
 	var errs strictyaml.Errors
 	c.root = withoutLater(root, &errs)
 	errs.Add(root, c.root.Decode(c))
+	errs = append(errs, c.attestedTwice()...)
 	return c, errs.OrNil()
 }
 
@@ -144,6 +147,25 @@ func withoutLater(root strictyaml.Node, errs *strictyaml.Errors) strictyaml.Node
 		return root
 	}
 	return rest
+}
+
+// attestedTwice finds rules with two attestations: of which only one could count.
+func (c *Config) attestedTwice() strictyaml.Errors {
+	var errs strictyaml.Errors
+	for i, a := range c.Attestations {
+		if first := c.Attestation(a.Rule); a.Rule != "" && first != &c.Attestations[i] {
+			errs = append(errs, a.At("rule").Errorf("%s has a second attestation: the first is at %s", a.Rule, first.At("rule").Place()))
+		}
+	}
+	return errs
+}
+
+// Attestation returns the attestation given for a rule, nil when there is none.
+func (c *Config) Attestation(rule string) *attested.Attestation {
+	if i := slices.IndexFunc(c.Attestations, func(a attested.Attestation) bool { return a.Rule == rule }); i >= 0 {
+		return &c.Attestations[i]
+	}
+	return nil
 }
 
 // File is the file's name, read or not.
@@ -175,7 +197,7 @@ func keysOf(prefix string, t reflect.Type) []string {
 	var keys []string
 	for _, f := range strictyaml.FieldsOf(t) {
 		switch {
-		case f.Name == "parameters":
+		case f.Name == "parameters" || f.Name == "attestations": // of rules, not of checks
 		case f.Type.Kind() == reflect.Struct && f.Type != reflect.TypeFor[Watch]():
 			keys = append(keys, keysOf(prefix+f.Name+".", f.Type)...)
 		default:

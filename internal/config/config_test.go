@@ -22,6 +22,9 @@ services:  {allow: [node_exporter.service, "backup-*.timer"]}
 ports:     {allow: [9100/tcp]}
 storage:   {watch: {unit: df-watch.timer}}
 parameters: {SSH-003: {max_age: 60d}}
+attestations:
+  - {rule: SSH-031, owner: J. Doe, note: asked each user, date: 2026-01-31, expires: 2026-04-30}
+  - {rule: SSH-032, owner: J. Doe, note: by hand, date: 2026-01-31, expires: 2026-04-30}
 `
 
 func TestParse(t *testing.T) {
@@ -47,6 +50,12 @@ func TestParse(t *testing.T) {
 	if n := c.ParametersOf("SSH-003"); n.Get("max_age").Text != "60d" || c.ParametersKey("SSH-003").Place() != "f:9:14" {
 		t.Errorf("ParametersOf = %+v", n)
 	}
+	if a := c.Attestation("SSH-032"); a == nil || a.Note != "by hand" || a.At("expires").Place() != "f:12:78" {
+		t.Errorf("Attestation = %+v", a)
+	}
+	if a := c.Attestation("SSH-033"); a != nil {
+		t.Errorf("an attestation out of nothing: %+v", a)
+	}
 	if n := (&Config{}).Lookup("ntp.servers"); n.Kind != strictyaml.Absent {
 		t.Errorf("Lookup in an empty configuration = %+v", n)
 	}
@@ -62,6 +71,9 @@ func TestErrors(t *testing.T) {
 		"relative folder":           {"connector: {dir: [/a, b]}\n", `f:1:23: "b" is not an absolute path`},
 		"misspelt":                  {"conector: {}\n", `f:1:1: unknown key "conector": did you mean "connector"?`},
 		"waivers are for later":     {"waivers: []\nntp: {servers: []}\nlogs: {}\n", "f:1:1: \"waivers\" is not known to this version of hostguard\nf:3:1: \"logs\" is not known to this version of hostguard"},
+		"attested twice":            {"attestations:\n- {rule: A-1, owner: J, note: n, date: 2026-01-01, expires: 2026-02-01}\n- {rule: A-1, owner: K, note: n, date: 2026-01-01, expires: 2026-02-01}\n", "f:3:10: A-1 has a second attestation: the first is at f:2:10"},
+		"attested without an end":   {"attestations: [{rule: A-1, owner: J, note: n, date: 2026-01-01}]\n", `f:1:16: missing key "expires"`},
+		"attestations as a mapping": {"attestations: {A-1: {owner: J}}\n", `f:1:15: want a list, got a mapping`},
 		"empty section":             {"ssh:\n  # group: x\n", "f:1:1: there is no value: give one, or leave the key out"},
 		"server with a space":       {"ntp: {servers: [\"a b\"]}\n", `f:1:17: "a b" is neither a host name nor an address`},
 		"server like an option":     {"ntp: {servers: [-x]}\n", `f:1:17: "-x" is neither a host name nor an address`},

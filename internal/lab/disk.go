@@ -32,7 +32,8 @@ func disk() (string, error) {
 		return "", fmt.Errorf("cannot make a disk: %w", err)
 	}
 	names := packages("vm")
-	recipe := append([]string{machineScript, diskSize, string(public)}, names...)
+	month := time.Now().UTC().Format("2006-01") // a good host holds days that pass
+	recipe := append([]string{machineScript, diskSize, string(public), month}, names...)
 	recipe = append(recipe, treeProduct().recipe...)
 	recipe = append(recipe, filesRecipe(goodFiles, "good")...)
 	recipe = append(recipe, goodScript)
