@@ -150,6 +150,7 @@ type matrixAccount struct {
 type matrixCell struct {
 	Account       string               `json:"account"`
 	Point         int                  `json:"point"`
+	Open          bool                 `json:"open"` // the account, as it is, gets a session
 	Ways          []loginmatrix.Way    `json:"ways"`
 	Keys          *int                 `json:"keys"` // null: not known, see keys_unknown
 	KeysUnknown   string               `json:"keys_unknown,omitempty"`
@@ -200,7 +201,7 @@ func (m *shownMatrix) writeJSON(out io.Writer) error {
 		for _, s := range m.servers {
 			for _, c := range s.Row(i) {
 				cell := matrixCell{
-					Account: s.Accounts[i].Name, Point: point, Ways: notNil(c.Ways), Keys: &c.Keys, KeysUnknown: c.KeysUnseen,
+					Account: s.Accounts[i].Name, Point: point, Open: c.Open(&s.Accounts[i]), Ways: notNil(c.Ways), Keys: &c.Keys, KeysUnknown: c.KeysUnseen,
 					Refused: c.Refused, AfterAuth: c.AfterAuth, AfterPassword: c.AfterPassword, Because: notNil(c.Because),
 				}
 				if c.Keys == loginmatrix.KeysUnknown {

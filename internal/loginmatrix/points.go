@@ -202,6 +202,9 @@ func (t *tellers) clients(dns bool) []Point {
 	add("::1", "localhost")
 	add(v4, v4)
 	add(v6, v6)
+	if len(addrs) > 0 {
+		add("fe80::1%lo", "fe80::1%lo") // matches no network, not even ::/0
+	}
 	for _, a := range addrs {
 		add(a, a)
 	}
