@@ -134,6 +134,7 @@ func (c *Config) finish(p *pass) (*Effective, error) {
 		switch {
 		case id == kSubsystem && c.opts.Version.AtLeast(V9_5):
 			e.mergeSubsystems(from)
+		case id == kSetEnv && !c.opts.Version.AtLeast(V9_2): // without effect in Match blocks
 		case k.merged && from.set():
 			s := &e.slots[id]
 			s.shadowed = slices.Concat(from.shadowed, written(s.values), s.shadowed)

@@ -327,7 +327,7 @@ var settings = sync.OnceValue(func() *[keywordCount]keyword {
 	const fromBlock = true
 	t := &[keywordCount]keyword{
 		kUsePAM:                          {name: "usepam", preset: "no", read: flag(kUsePAM)},
-		kPAMServiceName:                  {name: "pamservicename", preset: "sshd", read: word(kPAMServiceName)},
+		kPAMServiceName:                  {name: "pamservicename", merged: fromBlock, preset: "sshd", read: word(kPAMServiceName)},
 		kPort:                            {name: "port", preset: "22", read: readPort},
 		kHostKey:                         {name: "hostkey", read: readHostKey},
 		kHostKeyAgent:                    {name: "hostkeyagent", preset: "none", read: readHostKeyAgent},

@@ -70,7 +70,7 @@ func readPerSourceNetBlockSize(p *pass, _ *line, a *arguments) *refusal {
 	if len(n) == 0 || n[0] < 0 || n[0] > 32 || len(n) == 2 && (n[1] < 0 || n[1] > 128) {
 		return refuse(quoted(arg) + " is not a pair of mask lengths")
 	}
-	second := "128"
+	second := "0" // sshd takes a number that it never set, and that is what its builds have there
 	if len(n) == 2 {
 		second = strconv.Itoa(n[1])
 	}
@@ -88,10 +88,10 @@ var dscp = map[string]int{
 func qos(arg string, v Version) (string, bool) {
 	arg = asciiLower(arg)
 	if !v.AtLeast(V8_5) { // le has bits of its own there
-		switch n, _, _ := strtol(arg, 0); {
-		case arg == "reliability", n == 0x04:
+		switch n, rest, _ := strtol(arg, 0); {
+		case arg == "reliability", n == 0x04 && rest == "":
 			return "reliability", true
-		case arg == "le", n == 0x01:
+		case arg == "le", n == 0x01 && rest == "":
 			return "le", true
 		}
 	}
