@@ -402,7 +402,7 @@ func (h *Host) Logins(ctx context.Context, d *SSHD, q LoginQuery) (*Logins, erro
 		}
 	}
 	in := loginmatrix.Input{Config: d.Config, Chroot: l.chroot}
-	if in.Keys, err = h.keysOf(ctx, d); err != nil {
+	if in.Keys, in.SFTPByKey, err = h.keysOf(ctx, d); err != nil {
 		why := err.Error()
 		in.Keys = func(*loginmatrix.Account, sshdconf.Connection, *sshdconf.Effective, bool) (int, string) {
 			return loginmatrix.KeysUnknown, why

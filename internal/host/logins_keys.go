@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,11 +19,12 @@ var otherKeys = []struct{ keyword, name string }{
 	{"trustedusercakeys", "TrustedUserCAKeys"},
 }
 
-// keysOf counts the keys of an account that an sshd takes on a connection.
-func (h *Host) keysOf(ctx context.Context, d *SSHD) (loginmatrix.Keys, error) {
+// keysOf counts the keys of an account that an sshd takes on a connection, and
+// knows whether one is for SFTP only.
+func (h *Host) keysOf(ctx context.Context, d *SSHD) (loginmatrix.Keys, sftpByKey, error) {
 	all, err := h.AuthorizedKeys(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var keys *ServerKeys
 	for _, k := range all.Servers {
@@ -32,12 +34,19 @@ func (h *Host) keysOf(ctx context.Context, d *SSHD) (loginmatrix.Keys, error) {
 	}
 	switch {
 	case keys == nil:
-		return nil, fmt.Errorf("cannot tell the keys that this sshd takes")
+		return nil, nil, fmt.Errorf("cannot tell the keys that this sshd takes")
 	case keys.Err != nil:
-		return nil, keys.Err
+		return nil, nil, keys.Err
 	}
 	now := time.Now()
 	elsewhere := map[*sshdconf.Effective]string{}
+	sftp := func(a *loginmatrix.Account, conn sshdconf.Connection, e *sshdconf.Effective) bool {
+		uses, unknown := keys.Judge(a.Name, e, authorizedkeys.Conn{Addr: conn.Addr, Host: conn.Host, Time: now})
+		return len(unknown) > 0 || slices.ContainsFunc(uses, func(u KeyUse) bool {
+			command := u.Entry.Options.Command
+			return u.Why == "" && command != nil && loginmatrix.InternalSFTP(*command)
+		})
+	}
 	return func(a *loginmatrix.Account, conn sshdconf.Connection, e *sshdconf.Effective, forced bool) (int, string) {
 		from, ok := elsewhere[e]
 		if !ok {
@@ -64,8 +73,12 @@ func (h *Host) keysOf(ctx context.Context, d *SSHD) (loginmatrix.Keys, error) {
 			}
 		}
 		return len(good), ""
-	}, nil
+	}, sftp, nil
 }
+
+// sftpByKey is Input.SFTPByKey of loginmatrix; where keys are not known, there
+// may be one.
+type sftpByKey func(*loginmatrix.Account, sshdconf.Connection, *sshdconf.Effective) bool
 
 // fromLists are the lists of addresses in the options of keys: they tell
 // connections apart, too.

@@ -62,6 +62,9 @@ type Input struct {
 	Accounts []Account
 	Points   []Point
 	Keys     Keys
+	// SFTPByKey reports whether one of the account's usable keys has the command
+	// internal-sftp. It may be nil.
+	SFTPByKey func(a *Account, conn sshdconf.Connection, e *sshdconf.Effective) bool
 	// Chroot is why sshd ends a session in ChrootDirectory, whose tokens are
 	// replaced; with shell set the account's shell must be there.
 	Chroot func(dir string, a *Account, shell bool) string
@@ -154,7 +157,8 @@ type world struct {
 	pam       bool
 	empty     bool // empty passwords are passwords
 	chroot    string
-	shellFree bool // a session runs without the shell
+	shellFree bool // an SFTP session runs within sshd, without the shell
+	keySFTP   bool // so does one by a key whose command is internal-sftp
 	forwards  bool
 	sessions  bool
 	sides     [2]side // for others, and for root
@@ -235,8 +239,7 @@ func (b *builder) world(who string, point int) (*world, error) {
 	if w.chroot = e.Get("chrootdirectory").Text(); strings.EqualFold(w.chroot, "none") {
 		w.chroot = ""
 	}
-	force := e.Get("forcecommand").Text()
-	w.shellFree = strings.HasPrefix(force, "internal-sftp")
+	w.shellFree, w.keySFTP = sftpWithoutShell(e)
 	w.forwards = !isOn(e, "disableforwarding") && e.Get("allowtcpforwarding").Text() != "no"
 	w.sessions = e.Get("maxsessions").Text() != "0"
 	for i, root := range []bool{false, true} {
@@ -349,7 +352,11 @@ func (b *builder) cell(a *Account, who string, point int) (*Cell, error) {
 	if b.in.Keys != nil {
 		key.keys, key.unseen = b.in.Keys(a, conn, w.effective, s.forced)
 	}
-	key.after = b.afterAuth(a, w)
+	shellFree := w.shellFree
+	if w.keySFTP && key.keys != 0 && (a.ShellEnds != "" || w.chroot != "") && b.in.SFTPByKey != nil {
+		shellFree = shellFree || b.in.SFTPByKey(a, conn, w.effective)
+	}
+	key.after = b.afterAuth(a, w, shellFree)
 	if !w.pam {
 		key.afterWords = a.PasswordOld
 	}
@@ -368,7 +375,8 @@ func (b *builder) share(key cellKey, w *world, ways []Way, why []Reason) *Cell {
 }
 
 // afterAuth is why there is no session when all methods have succeeded.
-func (b *builder) afterAuth(a *Account, w *world) string {
+// With shellFree set it may run within sshd.
+func (b *builder) afterAuth(a *Account, w *world, shellFree bool) string {
 	switch {
 	case w.pam && a.PAM != "":
 		return a.PAM
@@ -377,14 +385,35 @@ func (b *builder) afterAuth(a *Account, w *world) string {
 	case !w.pam && a.NoLogin != "":
 		return a.NoLogin + w.stillForwards()
 	case w.chroot != "" && b.in.Chroot != nil:
-		if why := b.in.Chroot(expand(w.chroot, a), a, !w.shellFree); why != "" {
+		if why := b.in.Chroot(expand(w.chroot, a), a, !shellFree); why != "" {
 			return why + w.stillForwards()
 		}
 	}
-	if a.ShellEnds != "" && !w.shellFree {
+	if a.ShellEnds != "" && !shellFree {
 		return a.ShellEnds + w.stillForwards()
 	}
 	return ""
+}
+
+// sftpWithoutShell reports whether a session for SFTP runs within sshd, so that
+// a shell that ends every session ends none, and whether one by a key with that
+// command does, see ForceCommand and Subsystem in sshd_config(5).
+func sftpWithoutShell(e *sshdconf.Effective) (always, byKey bool) {
+	force, subsystems := e.Get("forcecommand").Text(), e.Get("subsystem").Values
+	if force != "" && !strings.EqualFold(force, "none") {
+		return len(subsystems) > 0 && InternalSFTP(force), false
+	}
+	within := slices.ContainsFunc(subsystems, func(v sshdconf.Value) bool {
+		_, command, _ := strings.Cut(v.Text, " ")
+		return InternalSFTP(command)
+	})
+	return within, len(subsystems) > 0
+}
+
+// InternalSFTP reports whether a command is sshd's own SFTP server.
+func InternalSFTP(command string) bool {
+	rest, ok := strings.CutPrefix(command, "internal-sftp")
+	return ok && (rest == "" || rest[0] == ' ' || rest[0] == '\t')
 }
 
 // stillForwards: who is let in without a session can forward connections.
