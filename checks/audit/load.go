@@ -19,6 +19,7 @@ type kernelSide struct {
 }
 
 func rulesLoad(ctx context.Context, h *host.Host) (checks.Verdict, error) {
+	go h.UnitFiles(ctx) // asked for below, and apart from the rules' files
 	files, err := h.AuditFiles(ctx)
 	if err != nil {
 		return checks.Verdict{}, err

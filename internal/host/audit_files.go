@@ -66,6 +66,7 @@ func (h *Host) AuditFiles(ctx context.Context) (AuditFiles, error) {
 }
 
 func (h *Host) readAuditFiles(ctx context.Context) (AuditFiles, error) {
+	go h.AuditLoaded(ctx) // what is asked for next, and the kernel can list them meanwhile
 	var out AuditFiles
 	var err error
 	if out.Loaders, err = h.auditLoaders(ctx); err != nil {

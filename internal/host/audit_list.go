@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -19,6 +20,9 @@ const (
 	auditQueue   = 4 << 20
 	auditSlots   = 32
 	auditListing = 1013 // AUDIT_LIST_RULES of linux/audit.h
+
+	// Who takes each message as it comes makes the thread and itself take turns.
+	auditGather = 200 * time.Microsecond
 )
 
 // mmsghdr is what recvmmsg(2) fills in for one message.
@@ -88,15 +92,20 @@ func (l *auditLink) listRules(take func([]byte) error) error {
 		return err
 	}
 	s := newSlots()
-	for acknowledged := false; ; {
+	for acknowledged, gathered := false, false; ; {
 		n, err := s.receive(l.fd)
 		switch {
 		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.EAGAIN) && !gathered:
+			time.Sleep(auditGather)
+			gathered = true
 			continue
 		case errors.Is(err, unix.EAGAIN):
 			if err := l.wait(); err != nil {
 				return err
 			}
+			gathered = false
 			continue
 		case err != nil:
 			return err
