@@ -34,12 +34,24 @@ func usePAM(ctx context.Context, h *host.Host, p usePAMParams) (checks.Verdict, 
 }
 
 // sideEffects is what changes with UsePAM no.
-const sideEffects = "With UsePAM no the audit events of SSH users carry no login uid, accounts locked with ! cannot log in by key, and PAM's account and session rules do not run."
+const sideEffects = "With UsePAM no the audit events of SSH users carry no login uid, accounts locked with ! cannot log in by key, limits and whatever else PAM's account and session rules do is left out, and Red Hat's distributions do not support it."
 
+// judgeUsePAM wants a value of UsePAM, and names the accounts that it decides
+// over.
 func judgeUsePAM(t target, want string) checks.Verdict {
 	v := judgeOption(t, optionParams{Keyword: "usepam", Accept: []string{want}})
-	if v.Status == checks.Fail && want == "no" {
-		v.Reason += " " + sideEffects
+	if v.Status != checks.Fail || want != "no" {
+		return v
+	}
+	v.Reason += " " + sideEffects
+	var shutOut []string
+	for i := range t.accounts.Users {
+		if u := &t.accounts.Users[i]; u.Password == host.PasswordLocked && t.rank(u.Name) == 0 {
+			shutOut = append(shutOut, u.Name)
+		}
+	}
+	if len(shutOut) > 0 {
+		v.Evidence = append(v.Evidence, checks.Evidence{Source: "/etc/shadow", Key: nameList(shutOut), Got: "locked with !: shut out once UsePAM is no"})
 	}
 	return v
 }

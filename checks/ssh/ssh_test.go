@@ -343,7 +343,7 @@ func TestUsePAM(t *testing.T) {
 	h := hostTree(t, files{})
 	expect(t, look("any", "any"), h, checks.NotApplicable)
 	expect(t, look("yes", "any"), h, checks.Pass, "/"+sshdConfig+":3")
-	expect(t, look("no", "any"), h, checks.Fail, "login uid", "locked with !")
+	expect(t, look("no", "any"), h, checks.Fail, "login uid", "locked with !", "Red Hat", "/etc/shadow:0 bob")
 	expect(t, look("no", "yes"), h, checks.NotApplicable, "decided for UsePAM yes")
 	expect(t, look("no", "no"), h, checks.Fail)
 	expect(t, look("no", "any"), hostTree(t, files{sshdConfig: ""}), checks.Pass, "built-in default")
