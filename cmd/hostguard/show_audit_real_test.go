@@ -9,8 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/hostguard/hostguard/internal/lab"
 )
 
@@ -27,15 +25,7 @@ type kernelAudit struct {
 
 func holdAudit(t *testing.T) *kernelAudit {
 	t.Helper()
-	lab.Need(t, lab.Root, lab.Audit)
-	lock, err := os.OpenFile("/run/hostguard-test-audit.lock", os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { lock.Close() })
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
-		t.Fatal(err)
-	}
+	lab.LockAudit(t)
 	k := &kernelAudit{t: t, key: fmt.Sprintf("hgtest%d-", os.Getpid()), etc: t.TempDir(), bin: lab.Binary(t)}
 	if err := os.MkdirAll(k.etc+"/rules.d", 0o750); err != nil {
 		t.Fatal(err)

@@ -33,14 +33,7 @@ const (
 // it at the same time.
 func openKernel(t testing.TB) *kernel {
 	t.Helper()
-	lab.Need(t, lab.Audit)
-	lock, err := os.OpenFile("/run/hostguard-test-audit.lock", os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
-		t.Fatal(err)
-	}
+	lab.LockAudit(t)
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_AUDIT)
 	if err != nil {
 		t.Fatal(err)
@@ -49,10 +42,7 @@ func openKernel(t testing.TB) *kernel {
 		t.Fatal(err)
 	}
 	k := &kernel{t: t, fd: fd}
-	t.Cleanup(func() {
-		unix.Close(fd)
-		lock.Close()
-	})
+	t.Cleanup(func() { unix.Close(fd) })
 	return k
 }
 
