@@ -1,9 +1,11 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -46,13 +48,16 @@ const (
 // with +. BECOMES is in (a session), no (sshd refuses to authenticate) or after
 // (the methods suffice, and there is no session all the same). from= is the
 // client's address, to= the host's, port= the host's port, host= the client's
-// name if sshd looks it up. unseen says that hostguard may leave open whether
-// keys let in.
+// name if sshd looks it up; sftp asks for that subsystem in place of a command.
+// unknown says that hostguard must leave open which keys let in; maybe that it may
+// hold the login for possible, since another certificate may let in, or since it
+// does not look so far; notjudged that it must say that something else decides, too.
 type loginTry struct {
 	account, with, becomes string
 	from, to, port, host   string
-	sftp, unseen           bool
-	elsewhere, notJudged   bool
+	sftp                   bool
+	unknown, maybe         bool
+	notJudged              bool
 }
 
 func parseTries(t *testing.T, text string) []loginTry {
@@ -80,10 +85,10 @@ func parseTries(t *testing.T, text string) []loginTry {
 				try.host = value
 			case "sftp":
 				try.sftp = true
-			case "unseen":
-				try.unseen = true
-			case "elsewhere":
-				try.elsewhere = true
+			case "unknown":
+				try.unknown = true
+			case "maybe":
+				try.maybe = true
 			case "notjudged":
 				try.notJudged = true
 			default:
@@ -446,9 +451,180 @@ func (l *loginLab) try(t *testing.T, host loginHost) {
 			t.Errorf("%v: becomes %q, want %q:\n%s", try, became[i], try.becomes, lastOf(said[i], 12))
 		}
 	}
+	l.compare(t, host, tries)
 }
 
 func lastOf(text string, n int) string {
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
+
+// loginMatrix is what show sshd --matrix --format json says of one point.
+type loginMatrix struct {
+	Accounts []struct {
+		Name     string   `json:"name"`
+		Password string   `json:"password"`
+		CanLogIn bool     `json:"can_log_in"`
+		WhyNot   []string `json:"why_not"`
+	} `json:"accounts"`
+	Cells     []loginCell `json:"cells"`
+	NotJudged []string    `json:"not_judged"`
+}
+
+type loginCell struct {
+	Account       string     `json:"account"`
+	Point         int        `json:"point"`
+	Ways          [][]string `json:"ways"`
+	Keys          *int       `json:"keys"`
+	KeysUnknown   string     `json:"keys_unknown"`
+	Refused       string     `json:"refused"`
+	AfterAuth     string     `json:"after_auth"`
+	AfterPassword string     `json:"after_password"`
+	Open          bool       `json:"open"`
+
+	password     string
+	emptyAllowed bool
+}
+
+// matrix asks hostguard about a try's connection: for its account alone, or for all.
+func (l *loginLab) matrix(t *testing.T, try loginTry, alone bool) loginMatrix {
+	t.Helper()
+	args := []string{"hostguard", "show", "sshd", "--matrix", "--format", "json", "--addr", try.from, "--laddr", try.to, "--lport", try.port}
+	if try.host != "" {
+		args = append(args, "--host", try.host)
+	}
+	if alone {
+		args = append(args, "--user", try.account)
+	} else {
+		args = append(args, "--all-accounts")
+	}
+	r := l.For(t).Run(args...)
+	var m loginMatrix
+	if err := json.Unmarshal([]byte(r.Stdout), &m); err != nil || r.Code != 0 {
+		t.Fatalf("%q ends with %d: %v\n%s%s", args, r.Code, err, r.Stdout, r.Stderr)
+	}
+	return m
+}
+
+// cell finds an account's; there is one point.
+func (m loginMatrix) cell(t *testing.T, account string) (loginCell, bool) {
+	t.Helper()
+	var found []loginCell
+	for _, c := range m.Cells {
+		if c.Account == account {
+			found = append(found, c)
+		}
+	}
+	if len(found) > 1 {
+		t.Fatalf("%d cells for %s on one point", len(found), account)
+	}
+	for _, a := range m.Accounts {
+		if a.Name == account && len(found) == 1 {
+			found[0].password = a.Password
+			return found[0], true
+		}
+	}
+	return loginCell{}, false
+}
+
+// opens reports whether, as the cell has it, there is a session for somebody
+// who has the account's keys, or those given, and the methods of a try.
+func (c loginCell) opens(try loginTry) bool {
+	has := strings.Split(try.with, "+")
+	keys := 0
+	for _, h := range has {
+		if h != "password" && h != "keyboard-interactive" && h != "nothing" {
+			keys++
+		}
+	}
+	return c.Refused == "" && c.AfterAuth == "" && slices.ContainsFunc(c.Ways, func(way []string) bool {
+		needed := 0
+		for _, m := range way {
+			switch m {
+			case "publickey":
+				needed++
+			case "password", "keyboard-interactive":
+				if !slices.Contains(has, m) || c.password != "set" && (c.password != "empty" || !c.emptyAllowed) || c.AfterPassword != "" {
+					return false
+				}
+			case "none":
+				if c.password != "empty" {
+					return false
+				}
+			default:
+				return false
+			}
+		}
+		return needed <= keys && (c.Keys == nil || needed <= *c.Keys)
+	})
+}
+
+// compare holds what became of the tries against what hostguard says: what it
+// says is possible succeeds, and nothing else does.
+func (l *loginLab) compare(t *testing.T, host loginHost, tries []loginTry) {
+	t.Helper()
+	alone := !slices.ContainsFunc(tries, func(try loginTry) bool { return try.account != tries[0].account })
+	matrices := map[loginTry]loginMatrix{}
+	works := map[loginTry]map[string]bool{} // keys, by account and point
+	for _, try := range tries {
+		point := loginTry{from: try.from, to: try.to, port: try.port, host: try.host}
+		m, ok := matrices[point]
+		if !ok {
+			m = l.matrix(t, try, alone)
+			matrices[point] = m
+		}
+		c, ok := m.cell(t, try.account)
+		if !ok {
+			if try.account != "nobody-there" {
+				t.Errorf("%v: hostguard shows no such account", try)
+			}
+			continue
+		}
+		c.emptyAllowed = strings.Contains(host.config, "PermitEmptyPasswords yes")
+		shown := func() string { text, _ := json.Marshal(c); return string(text) }
+		_, isKey := l.keys.public[try.with]
+		switch possible := c.opens(try); {
+		case try.notJudged:
+			if len(m.NotJudged) == 0 {
+				t.Errorf("%v: hostguard does not say that something else decides, too", try)
+			}
+			continue
+		case try.unknown && (c.Keys != nil || c.KeysUnknown == ""):
+			t.Errorf("%v: hostguard says how many keys let in, and cannot know: %s", try, shown())
+		case try.maybe && try.becomes == "in":
+			t.Fatalf("%v: one that succeeds cannot be a maybe", try)
+		case try.unknown || try.maybe:
+			continue
+		case c.Keys == nil:
+			t.Errorf("%v: hostguard does not know the keys: %s", try, shown())
+		case possible && try.becomes == "in" && c.Open, !possible && try.becomes != "in":
+		case try.becomes == "in" && !c.Open:
+			t.Errorf("%v: hostguard shows the cell as closed: %s", try, shown())
+		case isKey && possible && *c.Keys > 0: // by another key of the account: counted below
+		default:
+			t.Errorf("%v: becomes %q, and hostguard has it possible: %v: %s", try, try.becomes, possible, shown())
+		}
+		if isKey && c.Refused == "" && slices.ContainsFunc(c.Ways, func(w []string) bool { return slices.Equal(w, []string{"publickey"}) }) {
+			point.account = try.account
+			if works[point] == nil {
+				works[point] = map[string]bool{}
+			}
+			works[point][try.with] = try.becomes == "in" || try.becomes == "after" && c.AfterAuth != ""
+		} else if try.becomes == "after" && c.Refused+c.AfterAuth+c.AfterPassword == "" {
+			t.Errorf("%v: hostguard does not say why there is no session: %s", try, shown())
+		}
+	}
+	for point, keys := range works {
+		c, _ := matrices[loginTry{from: point.from, to: point.to, port: point.port, host: point.host}].cell(t, point.account)
+		good, certificates := 0, false
+		for name, ok := range keys {
+			certificates = certificates || strings.HasPrefix(name, "cert")
+			if ok {
+				good++
+			}
+		}
+		if c.Keys != nil && *c.Keys != good && (!certificates || (*c.Keys > 0) != (good > 0)) {
+			t.Errorf("%s from %s to %s port %s: hostguard counts %d keys, and %d of %d let in", point.account, point.from, point.to, point.port, *c.Keys, good, len(keys))
+		}
+	}
 }
