@@ -99,6 +99,7 @@ func lookAtMatrix(ctx context.Context, h *host.Host, o *showSSHDOptions) (*shown
 			return nil, fmt.Errorf("cannot use --user %q: there is no such account", o.conn.User)
 		}
 		m.servers = append(m.servers, matrixServer{d, l})
+		m.errs = append(m.errs, l.Failed...)
 		for _, text := range l.Unjudged {
 			if !slices.Contains(m.notJudged, text) {
 				m.notJudged = append(m.notJudged, text)

@@ -22,6 +22,7 @@ type logins struct {
 	pam    *pamStacks // nil: not read
 	// unjudged is what may decide too and was not looked at.
 	unjudged []string
+	failed   []error // looks that failed
 }
 
 type shellState struct{ missing, ends string }
@@ -30,6 +31,12 @@ func (l *logins) unsure(format string, args ...any) {
 	if text := fmt.Sprintf(format, args...); !slices.Contains(l.unjudged, text) {
 		l.unjudged = append(l.unjudged, text)
 	}
+}
+
+// cannot notes a look that failed, without which the answer is not whole.
+func (l *logins) cannot(err error) {
+	l.failed = append(l.failed, err)
+	l.unsure("%v", err)
 }
 
 // account turns a user into what decides over his logins.
@@ -64,8 +71,12 @@ func (l *logins) account(u *User, groups []string, today Day) loginmatrix.Accoun
 	return a
 }
 
-// endingShells are programs that let nobody work when they are a shell.
-var endingShells = []string{"nologin", "false", "true", "sync", "shutdown", "halt"}
+// endingShells are programs of the system that let nobody work when they are a
+// shell. A program of that name elsewhere may be anything.
+var (
+	endingShells  = []string{"nologin", "false", "true", "sync", "shutdown", "halt"}
+	systemFolders = []string{"/bin", "/sbin", "/usr/bin", "/usr/sbin"}
+)
 
 // shell looks at a login shell as sshd does: a regular file that somebody may
 // execute. An empty one is /bin/sh.
@@ -77,16 +88,21 @@ func (l *logins) shell(name string) shellState {
 		return s
 	}
 	var s shellState
-	info, err := l.h.Stat(name)
+	place := name
+	if !path.IsAbs(name) { // sshd looks for it from /, and starts it from the home
+		place = "/" + name
+		s.ends = "its shell " + name + " is not an absolute path"
+	}
+	info, err := l.h.Stat(place)
 	switch {
-	case errors.Is(err, fs.ErrNotExist) || err == nil && !path.IsAbs(name):
+	case errors.Is(err, fs.ErrNotExist):
 		s.missing = "its shell " + name + " does not exist"
 	case err != nil:
 		l.unsure("the shell %s: %v", name, err)
 	case !info.Mode().IsRegular() || info.Mode()&0o111 == 0:
 		s.missing = "its shell " + name + " is not executable"
 	}
-	if slices.Contains(endingShells, path.Base(name)) {
+	if slices.Contains(endingShells, path.Base(name)) && slices.Contains(systemFolders, path.Dir(name)) {
 		s.ends = "its shell " + name + " ends every session"
 	}
 	l.shells[name] = s
@@ -292,6 +308,9 @@ func place(e pamconf.Entry) string { return fmt.Sprintf("%s:%d", e.File, e.Line)
 func (p *pamStacks) returns(l *logins, e pamconf.Entry, u *User, today Day) ([]string, string) {
 	switch e.Module {
 	case "pam_unix":
+		if u.Line == 0 {
+			return pamconf.Anything, ""
+		}
 		got, why := unixAccount(u, today)
 		return []string{got}, why
 	case "pam_permit", "pam_rootok":
@@ -370,6 +389,8 @@ type Logins struct {
 	*loginmatrix.Matrix
 	// Unjudged is what may decide too and was not judged.
 	Unjudged []string
+	// Failed is why some of it could not be seen.
+	Failed []error
 }
 
 // Logins works out who can log in at an sshd, how and from where.
@@ -382,11 +403,8 @@ func (h *Host) Logins(ctx context.Context, d *SSHD, q LoginQuery) (*Logins, erro
 		return nil, err
 	}
 	l := &logins{h: h, shells: map[string]shellState{}}
-	for _, name := range accounts.Elsewhere {
-		l.unsure("accounts and groups from %s", name)
-	}
 	if accounts.ShadowErr != nil {
-		l.unsure("passwords and expiry: %v", accounts.ShadowErr)
+		l.cannot(fmt.Errorf("cannot tell the state of passwords: %w", accounts.ShadowErr))
 	}
 	plain, err := d.Config.For(loginmatrix.Point{}.Connection("", nil))
 	if err != nil {
@@ -398,7 +416,10 @@ func (h *Host) Logins(ctx context.Context, d *SSHD, q LoginQuery) (*Logins, erro
 			service = "sshd"
 		}
 		if err := l.readPAM(service); err != nil {
-			l.unsure("what PAM decides: %v", err)
+			l.cannot(err)
+		}
+		if slices.ContainsFunc(d.Config.Directives, func(d sshdconf.Directive) bool { return d.Keyword == "pamservicename" && d.Block != nil }) {
+			l.unsure("what PAM decides where a Match block sets PAMServiceName: the service %s is judged", service)
 		}
 	}
 	in := loginmatrix.Input{Config: d.Config, Chroot: l.chroot}
@@ -408,13 +429,7 @@ func (h *Host) Logins(ctx context.Context, d *SSHD, q LoginQuery) (*Logins, erro
 			return loginmatrix.KeysUnknown, why
 		}
 	}
-	today := Today()
-	for i := range accounts.Users {
-		u := &accounts.Users[i]
-		if len(q.Users) == 0 || slices.Contains(q.Users, u.Name) {
-			in.Accounts = append(in.Accounts, l.account(u, accounts.GroupsOf(u.Name), today))
-		}
-	}
+	in.Accounts = l.accounts(accounts, h.AccountsElsewhere(ctx, accounts, namesOf(d.Config, accounts, q.Users)), q.Users)
 	if q.Point != nil {
 		in.Points = []loginmatrix.Point{loginmatrix.PointOf(d.Config, *q.Point)}
 	} else {
@@ -427,5 +442,61 @@ func (h *Host) Logins(ctx context.Context, d *SSHD, q LoginQuery) (*Logins, erro
 	if err != nil {
 		return nil, err
 	}
-	return &Logins{m, l.unjudged}, nil
+	return &Logins{m, l.unjudged, l.failed}, nil
+}
+
+// accounts are those of the files and those from elsewhere.
+func (l *logins) accounts(a *Accounts, e *Elsewhere, only []string) []loginmatrix.Account {
+	var out []loginmatrix.Account
+	today := Today()
+	add := func(u *User) {
+		if len(only) > 0 && !slices.Contains(only, u.Name) {
+			return
+		}
+		groups, known := e.Groups[u.Name]
+		if !known {
+			groups = a.GroupsOf(u.Name)
+		}
+		out = append(out, l.account(u, groups, today))
+	}
+	for i := range a.Users {
+		add(&a.Users[i])
+	}
+	for i := range e.Users {
+		add(&e.Users[i])
+	}
+	for _, text := range e.Unknown {
+		l.unsure("%s", text)
+	}
+	if len(e.Users) > 0 {
+		l.unsure("the keys, passwords and expiry of accounts from %s, who come from the system's resolver", strings.Join(a.Elsewhere, ", "))
+	}
+	return out
+}
+
+// namesOf are the accounts that are named somewhere: those asked for, those of
+// AllowUsers, and members of groups.
+func namesOf(c *sshdconf.Config, a *Accounts, asked []string) []string {
+	if len(a.Elsewhere) == 0 {
+		return nil
+	}
+	names := slices.Clone(asked)
+	for _, d := range c.Directives {
+		if d.Keyword != "allowusers" {
+			continue
+		}
+		for word := range strings.FieldsSeq(d.Text) {
+			if name, _, _ := c.SplitUser(strings.Trim(word, `"`)); !strings.ContainsAny(name, "*?") {
+				names = append(names, name)
+			}
+		}
+	}
+	for i := range a.Groups {
+		for _, name := range a.Groups[i].Listed {
+			if len(names) < maxAsked && a.User(name) == nil {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
 }

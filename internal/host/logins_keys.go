@@ -38,6 +38,10 @@ func (h *Host) keysOf(ctx context.Context, d *SSHD) (loginmatrix.Keys, sftpByKey
 	case keys.Err != nil:
 		return nil, nil, keys.Err
 	}
+	accounts, err := h.Accounts(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
 	now := time.Now()
 	elsewhere := map[*sshdconf.Effective]string{}
 	sftp := func(a *loginmatrix.Account, conn sshdconf.Connection, e *sshdconf.Effective) bool {
@@ -57,6 +61,9 @@ func (h *Host) keysOf(ctx context.Context, d *SSHD) (loginmatrix.Keys, sftpByKey
 				}
 			}
 			elsewhere[e] = from
+		}
+		if from == "" && accounts.User(a.Name) == nil {
+			from = "the keys of accounts from elsewhere are not read"
 		}
 		if from != "" {
 			return loginmatrix.KeysUnknown, from
