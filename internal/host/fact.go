@@ -28,6 +28,9 @@ type facts struct {
 	dockerFacts
 	connectorFacts
 	hardwareFacts
+	netfilterFacts
+	routingFacts
+	exposureFacts
 }
 
 // A fact is gathered by the first caller of get and shared by all. It is

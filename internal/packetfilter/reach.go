@@ -1,0 +1,511 @@
+package packetfilter
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+)
+
+// An Answer says whether somebody reaches something.
+type Answer uint8
+
+// Answers. The zero value is the cautious one.
+const (
+	Unknown Answer = iota
+	No
+	Yes
+)
+
+func (a Answer) String() string { return [...]string{"unknown", "no", "yes"}[min(a, 2)] }
+
+// An Endpoint is a socket of the host, or a port that docker publishes.
+type Endpoint struct {
+	Proto     uint8
+	Local     netip.AddrPort // an unspecified address means all of its family
+	V6Only    bool
+	Device    string // the interface it is bound to
+	Published bool   // what counts is to be forwarded, or to reach another endpoint's socket there
+}
+
+// A Reach is whether one class of sources reaches an endpoint, and how that is
+// decided.
+type Reach struct {
+	Answer Answer
+	By     string // the rule, policy or decision that lets through or drops
+	Why    string // of unknown: what could not be told
+	// An example: a packet that gets there, or that is dropped.
+	From netip.Addr
+	To   netip.AddrPort
+	In   string // the interface it comes by
+}
+
+// A Class is whose packets are asked about.
+type Class uint8
+
+// Classes of sources.
+const (
+	Loopback Class = iota // the host itself
+	Internal              // the internal networks, and neighbours by link-local addresses
+	Anywhere              // everybody else
+	Classes
+)
+
+func (c Class) String() string { return [...]string{"loopback", "internal", "anywhere"}[min(c, 2)] }
+
+// A Translation is a port that rules lead on to another host or a container
+// though no endpoint says so.
+type Translation struct {
+	Proto uint8
+	Port  uint16
+	To    netip.AddrPort
+	By    [Classes]Reach
+}
+
+// passage is a flow that was traced.
+type passage struct {
+	class Class
+	in    *Interface
+	from  Addrs
+	to    []netip.Addr
+	fates []Fate
+}
+
+// Answer says for each endpoint which classes of sources reach it, and which
+// ports are led on besides. Sources and destinations are paired as routing has
+// it: packets come by the interface that answers to them leave by, and everybody
+// but the internal networks sends to the addresses of that interface, or to
+// public ones.
+func (w *World) Answer(endpoints []Endpoint, internal []netip.Prefix) ([][Classes]Reach, []Translation, error) {
+	answers := make([][Classes]Reach, len(endpoints))
+	for i := range answers {
+		for c := range Classes {
+			answers[i][c] = Reach{Answer: No, By: w.nothing(c)}
+		}
+	}
+	var translations []Translation
+	inside := append(Prefixes(internal...), linkLocal...)
+	for _, v6 := range []bool{false, true} {
+		passages, err := w.passages(endpoints, inside, v6)
+		if err != nil {
+			return nil, nil, err
+		}
+		for i := range endpoints {
+			for c := range Classes {
+				if found, ok := w.reach(endpoints, i, c, passages); ok {
+					answers[i][c] = better(answers[i][c], found)
+				}
+			}
+		}
+		translations = append(translations, w.translations(endpoints, passages)...)
+	}
+	if w.Unclear != "" {
+		for i := range answers {
+			for c := range Classes {
+				if answers[i][c].Answer == No && c != Loopback {
+					answers[i][c].Answer, answers[i][c].Why = Unknown, w.Unclear
+				}
+			}
+		}
+	}
+	return answers, translations, nil
+}
+
+func (w *World) nothing(c Class) string {
+	if c == Loopback {
+		return "it has no address of the host itself"
+	}
+	return "nothing leads there from " + map[Class]string{Internal: "the internal networks", Anywhere: "elsewhere"}[c]
+}
+
+// better keeps the answer that says more: yes before unknown before no, and of
+// two noes the one with an example.
+func better(a, b Reach) Reach {
+	rank := map[Answer]int{No: 0, Unknown: 1, Yes: 2}
+	if rank[b.Answer] > rank[a.Answer] || b.Answer == a.Answer && !a.From.IsValid() && b.From.IsValid() {
+		return b
+	}
+	return a
+}
+
+// proto is one transport protocol's part of the passages.
+type byProto map[uint8][]passage
+
+func (w *World) passages(endpoints []Endpoint, inside Addrs, v6 bool) (byProto, error) {
+	var flows []passage
+	var all []netip.Addr // all addresses that anybody sends to
+	for _, i := range w.Interfaces {
+		for _, p := range i.Addrs {
+			if a := p.Addr(); a.Is6() == v6 && !a.IsLoopback() && (i.Entrance || i.Loopback) {
+				all = append(all, a)
+			}
+		}
+	}
+	for _, in := range w.Interfaces {
+		if !in.Entrance {
+			continue
+		}
+		sources := w.sources(in, v6)
+		if within := sources.within(inside); len(within) > 0 {
+			flows = append(flows, passage{class: Internal, in: in, from: within, to: all})
+		}
+		var facing []netip.Addr
+		for _, a := range all {
+			if owner := w.owner(a); owner == in && !linkLocal.Contains(a) || !inside.Contains(a) {
+				facing = append(facing, a)
+			}
+		}
+		if beyond := sources.without(inside); len(beyond) > 0 && len(facing) > 0 {
+			flows = append(flows, passage{class: Anywhere, in: in, from: beyond, to: facing})
+		}
+	}
+	itself := w.itself(endpoints, v6)
+	for _, a := range itself {
+		flows = append(flows, passage{class: Loopback, from: Addrs{{a, a}}, to: []netip.Addr{a}})
+	}
+
+	var ports []uint16
+	protos := map[uint8]bool{}
+	for _, e := range endpoints {
+		ports = append(ports, e.Local.Port())
+		protos[e.Proto] = true
+	}
+	protos[tcp], protos[udp] = true, true
+	var cuts []Addrs
+	for _, f := range flows {
+		cuts = append(cuts, f.from)
+	}
+	t := NewTracer(w, v6, cuts, slices.Concat(all, itself), ports)
+	passages := byProto{}
+	for proto := range protos {
+		for _, f := range flows {
+			var err error
+			if f.fates, err = t.Trace(Flow{Proto: proto, In: f.in, From: f.from, To: f.to}); err != nil {
+				return nil, err
+			}
+			passages[proto] = append(passages[proto], f)
+		}
+	}
+	return passages, nil
+}
+
+// itself are the host's own addresses by which it asks itself.
+func (w *World) itself(endpoints []Endpoint, v6 bool) []netip.Addr {
+	a := []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1})}
+	if v6 {
+		a = []netip.Addr{netip.IPv6Loopback()}
+	}
+	if w.owner(a[0]) == nil {
+		a = nil
+	}
+	add := func(addr netip.Addr) {
+		if addr.Is6() == v6 && !slices.Contains(a, addr) {
+			a = append(a, addr)
+		}
+	}
+	for _, i := range w.Interfaces {
+		if addr := i.first(v6); i.Entrance && addr.IsValid() {
+			add(addr)
+		}
+	}
+	for _, e := range endpoints {
+		if addr := e.Local.Addr().Unmap().WithZone(""); !addr.IsUnspecified() && w.owner(addr) != nil {
+			add(addr)
+		}
+	}
+	return a
+}
+
+// serves reports whether packets that arrive at an address and port, by an
+// interface, come to the endpoint's socket.
+func (e Endpoint) serves(at netip.AddrPort, in *Interface) bool {
+	local := e.Local.Addr().WithZone("")
+	if e.Local.Port() != at.Port() || e.Device != "" && (in == nil || e.Device != in.Name) {
+		return false
+	}
+	switch {
+	case local.Is4In6():
+		return local.Unmap() == at.Addr()
+	case local == netip.IPv6Unspecified():
+		return at.Addr().Is6() || !e.V6Only
+	case local.IsUnspecified():
+		return at.Addr().Is4()
+	}
+	return local == at.Addr()
+}
+
+// served is the socket endpoint that takes packets which arrive: the most
+// particular one. -1: nobody does.
+func served(endpoints []Endpoint, proto uint8, at netip.AddrPort, in *Interface) int {
+	best, rank := -1, -1
+	for i, e := range endpoints {
+		if e.Published || e.Proto != proto || !e.serves(at, in) {
+			continue
+		}
+		r := 0
+		if !e.Local.Addr().IsUnspecified() {
+			r += 2
+		}
+		if e.Device != "" {
+			r += 4
+		}
+		if e.Local.Addr().Unmap().Is4() == at.Addr().Is4() {
+			r++
+		}
+		if r > rank {
+			best, rank = i, r
+		}
+	}
+	return best
+}
+
+// comesTo reports whether a fate's packets, sent to an address and port, come to
+// the endpoint.
+func (w *World) comesTo(endpoints []Endpoint, i int, p passage, f *Fate, to netip.AddrPort) bool {
+	e := endpoints[i]
+	at, ok := f.Arrives(to.Addr(), to.Port())
+	if !ok {
+		return false
+	}
+	in := p.in
+	if in == nil {
+		in = w.loopback()
+	}
+	switch f.Kind {
+	case Delivered:
+		taker := served(endpoints, e.Proto, at, in)
+		if taker < 0 {
+			return false
+		}
+		if !e.Published {
+			return taker == i || sameSocket(endpoints[taker], e)
+		}
+		return to.Port() == e.Local.Port() && e.takes(to.Addr())
+	case Forwarded:
+		if p.class == Loopback && !f.SNAT && to.Addr().IsLoopback() {
+			return false // an answer to 127.0.0.1 would not come back
+		}
+		return e.Published && f.Translated() && to.Port() == e.Local.Port() && e.takes(to.Addr())
+	}
+	return false
+}
+
+// sameSocket: several sockets may share an address and port (SO_REUSEPORT).
+func sameSocket(a, b Endpoint) bool {
+	return a.Proto == b.Proto && a.Local == b.Local && a.Device == b.Device && a.V6Only == b.V6Only
+}
+
+// takes reports whether a port that is published on an address is so on another:
+// docker lists each family by itself.
+func (e Endpoint) takes(a netip.Addr) bool {
+	local := e.Local.Addr()
+	return local == a || local.IsUnspecified() && local.Is4() == a.Is4()
+}
+
+// reach says how one class fares that sends to an endpoint over one family of
+// addresses. It is not ok when nobody of the class sends anything there.
+func (w *World) reach(endpoints []Endpoint, i int, c Class, passages byProto) (Reach, bool) {
+	e := endpoints[i]
+	best, any := Reach{Answer: No}, false
+	consider := func(r Reach) { best, any = better(best, r), true }
+	for _, p := range passages[e.Proto] {
+		if p.class != c || best.Answer == Yes {
+			continue
+		}
+		for _, addr := range p.to {
+			for _, port := range w.portsFor(e, p) {
+				if r, ok := w.reachBy(endpoints, i, p, netip.AddrPortFrom(addr, port)); ok {
+					consider(r)
+				}
+			}
+		}
+	}
+	return best, any
+}
+
+// portsFor are the ports by which packets may come to an endpoint: its own, and
+// those that are translated.
+func (w *World) portsFor(e Endpoint, p passage) []uint16 {
+	ports := []uint16{e.Local.Port()}
+	if e.Published {
+		return ports
+	}
+	for i := range p.fates {
+		f := &p.fates[i]
+		if f.Kind != Delivered || !f.Translated() || f.state.to.setsPort && f.state.to.port != e.Local.Port() {
+			continue
+		}
+		for _, port := range f.Ports() {
+			if !slices.Contains(ports, port) {
+				ports = append(ports, port)
+			}
+		}
+	}
+	return ports
+}
+
+// reachBy says what becomes of the packets of a passage that are sent to one
+// address and port: whether they come to the endpoint.
+func (w *World) reachBy(endpoints []Endpoint, i int, p passage, to netip.AddrPort) (Reach, bool) {
+	e := endpoints[i]
+	at := Reach{To: to}
+	if p.in != nil {
+		at.In = p.in.Name
+	}
+	var perhaps, others Sources
+	var doubt, barrier, sure *Fate
+	var seen bool
+	for j := range p.fates {
+		f := &p.fates[j]
+		if f.Kind == Lost { // it may come here wherever it was sent
+			if s := f.Sources(p.from); !s.Empty() {
+				doubt, seen = cmp.Or(doubt, f), true
+				others = others.join(s)
+			}
+			continue
+		}
+		if _, sent := f.Arrives(to.Addr(), to.Port()); !sent {
+			continue
+		}
+		s := f.Sources(p.from)
+		if s.Empty() {
+			continue
+		}
+		seen = true
+		if !w.comesTo(endpoints, i, p, f, to) {
+			others = others.join(s)
+			// The rule that stops most of them says most.
+			if f.Kind == Dropped && (barrier == nil || f.Sure && s.count() > barrier.Sources(p.from).count()) {
+				barrier = f
+			}
+			continue
+		}
+		if f.Sure {
+			if sure == nil {
+				sure = f
+			}
+			continue
+		}
+		perhaps = perhaps.join(s)
+		doubt = f
+	}
+	switch {
+	case sure != nil:
+		at.Answer, at.By, at.From = Yes, sure.By.String(), sure.Sources(p.from).Witness()
+	case perhaps.u != nil && !perhaps.Without(others).Empty():
+		at.Answer, at.By, at.From = Yes, doubt.By.String(), perhaps.Without(others).Witness()
+	case doubt != nil:
+		at.Answer, at.By, at.Why, at.From = Unknown, doubt.By.String(), doubt.Why(), doubt.Sources(p.from).Witness()
+	case barrier != nil:
+		at.Answer, at.By, at.From = No, barrier.By.String(), barrier.Sources(p.from).Witness()
+	case seen && e.matches(to):
+		at.Answer, at.By, at.From = No, "nothing takes it there", p.from[0].From
+	default:
+		return Reach{}, false
+	}
+	if at.Answer == No && !e.matches(to) { // of packets that are sent elsewhere
+		return Reach{}, false
+	}
+	return at, true
+}
+
+// matches reports whether packets sent to an address and port are sent to the
+// endpoint, untranslated.
+func (e Endpoint) matches(to netip.AddrPort) bool {
+	if e.Published {
+		return to.Port() == e.Local.Port() && e.takes(to.Addr())
+	}
+	e.Device = ""
+	return e.serves(to, nil)
+}
+
+func (s Sources) join(t Sources) Sources {
+	switch {
+	case s.u == nil:
+		return t
+	case t.u == nil:
+		return s
+	}
+	return s.Or(t)
+}
+
+func (s Sources) count() int {
+	n := 0
+	if s.u == nil {
+		return n
+	}
+	for i := range s.u.lows[srcAddr] {
+		n += boolInt(s.b.has(i))
+	}
+	return n
+}
+
+// translations are the ports that are led on to others than the endpoints say.
+func (w *World) translations(endpoints []Endpoint, passages byProto) []Translation {
+	type key struct {
+		proto uint8
+		port  uint16
+		to    netip.AddrPort
+	}
+	found := map[key]*Translation{}
+	for proto, list := range passages {
+		for _, p := range list {
+			for i := range p.fates {
+				f := &p.fates[i]
+				if f.Kind != Forwarded || !f.Translated() || f.Sources(p.from).Empty() {
+					continue
+				}
+				for _, addr := range p.to {
+					for _, port := range f.Ports() {
+						at, ok := f.Arrives(addr, port)
+						to := netip.AddrPortFrom(addr, port)
+						if !ok || slices.ContainsFunc(endpoints, func(e Endpoint) bool { return e.Published && e.Proto == proto && e.matches(to) }) {
+							continue
+						}
+						k := key{proto, port, at}
+						t := found[k]
+						if t == nil {
+							t = &Translation{Proto: proto, Port: port, To: at}
+							for c := range Classes {
+								t.By[c] = Reach{Answer: No, By: w.nothing(c)}
+							}
+							found[k] = t
+						}
+						r := Reach{Answer: Yes, By: f.By.String(), From: f.Sources(p.from).Witness(), To: to}
+						if p.in != nil {
+							r.In = p.in.Name
+						}
+						if !f.Sure {
+							r.Answer, r.Why = Unknown, f.Why()
+						}
+						t.By[p.class] = better(t.By[p.class], r)
+					}
+				}
+			}
+		}
+	}
+	var sorted []Translation
+	for _, t := range found {
+		sorted = append(sorted, *t)
+	}
+	slices.SortFunc(sorted, func(a, b Translation) int {
+		return cmp.Or(cmp.Compare(a.Port, b.Port), cmp.Compare(a.Proto, b.Proto), a.To.Compare(b.To))
+	})
+	return sorted
+}
+
+// String is an example in words: "tcp from 198.51.100.1 by eth0 to 192.0.2.2:8090".
+func (r Reach) String() string {
+	s := r.By
+	if r.From.IsValid() {
+		s = fmt.Sprintf("%s (from %v", r.By, r.From)
+		if r.In != "" {
+			s += " by " + r.In
+		}
+		s += fmt.Sprintf(" to %v)", r.To)
+	}
+	if r.Why != "" {
+		s += "; not known: " + r.Why
+	}
+	return s
+}
