@@ -40,10 +40,11 @@ var flags = []struct {
 	{"user-rc", true, func(o *Options, on bool) { o.UserRC = on }},
 }
 
-// options reads those of a line, which end at the first blank outside quotes.
-// why is the reason for which sshd refuses them, and with them the line.
-func (r Reader) options(text string) (o Options, why string) {
-	o = Options{Text: text, PortForwarding: true, AgentForwarding: true, X11Forwarding: true, PTY: true, UserRC: true}
+// options reads those at the start of a line up to end, a blank. sshd looks for
+// their end anew: a comma may stand before it. why is the reason for which it
+// refuses them, and with them the line.
+func (r Reader) options(text string, end int) (o Options, why string) {
+	o = Options{Text: text[:end], PortForwarding: true, AgentForwarding: true, X11Forwarding: true, PTY: true, UserRC: true}
 	for rest := text; rest != "" && rest[0] != ' ' && rest[0] != '\t'; {
 		if next, ok := o.flag(rest); ok {
 			rest = next

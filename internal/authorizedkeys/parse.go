@@ -80,21 +80,24 @@ var (
 func (r Reader) line(text string) (Entry, error) {
 	var e Entry
 	key, comment, err := sshkeys.ParseText(text)
-	options := ""
+	end := 0
 	if err != nil { // then options may stand before the key
+		var closed bool
 		end, closed := optionsEnd(text)
 		if !closed {
 			return e, errors.New("a quote is not closed")
 		}
 		var inner error
-		options = text[:end]
 		if key, comment, inner = sshkeys.ParseText(strings.TrimLeft(text[end:], " \t")); inner != nil {
 			return e, r.noKey(text, err, inner)
 		}
 	}
 	e.Key, e.Comment = *key, strings.TrimRight(comment, " \t\r\n\v\f")
 	var why string
-	e.Options, why = r.options(options)
+	if err == nil {
+		text = ""
+	}
+	e.Options, why = r.options(text, end)
 	switch {
 	case r.forgotten(key):
 		return e, fmt.Errorf("this release of sshd does not know %s keys", strings.ToUpper(string(key.Kind)))

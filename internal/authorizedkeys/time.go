@@ -40,31 +40,28 @@ func (r Reader) parseTime(text string) (time.Time, bool) {
 	if !ok1 || !ok2 || !ok3 || !ok4 || !ok5 || !ok6 {
 		return time.Time{}, false
 	}
-	zone := r.Zone
-	if utc {
-		zone = time.UTC
+	t := time.Date(year, time.Month(month), day, hour, minute, second, 0, time.UTC)
+	if !utc {
+		t = t.Add(-standardOffset(time.Date(year, time.Month(month), day, hour, minute, second, 0, r.Zone))).In(r.Zone)
 	}
-	t := inStandardTime(time.Date(year, time.Month(month), day, hour, minute, second, 0, zone))
 	return t, t.Unix() > 0
 }
 
-// inStandardTime is what mktime(3) makes of the time on the clock when it is
-// told that there is no summer time.
-func inStandardTime(t time.Time) time.Time {
-	if !t.IsDST() {
-		return t
+// standardOffset is how far a zone is from UTC around t when there is no summer
+// time: what mktime(3) takes when it is told so.
+func standardOffset(t time.Time) time.Duration {
+	if t.IsDST() {
+		start, end := t.ZoneBounds()
+		standard := end
+		if standard.IsZero() || !start.IsZero() && t.Sub(start) < end.Sub(t) {
+			standard = start.Add(-time.Second)
+		}
+		if !standard.IsDST() {
+			t = standard
+		}
 	}
 	_, offset := t.Zone()
-	start, end := t.ZoneBounds()
-	standard := end
-	if standard.IsZero() || !start.IsZero() && t.Sub(start) < end.Sub(t) {
-		standard = start.Add(-time.Second)
-	}
-	if standard.IsDST() {
-		return t
-	}
-	_, without := standard.Zone()
-	return t.Add(time.Duration(offset-without) * time.Second)
+	return time.Duration(offset) * time.Second
 }
 
 // number reads digits as strptime(3) does, which lets blanks stand before them.
