@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -100,7 +101,7 @@ func listener(p Process, argv []string, start *SSHD) (*SSHD, bool) {
 		return nil, false
 	}
 	d := &SSHD{Path: exe, PID: p.PID, Unit: p.Unit, Replaced: replaced, ArgsFrom: fmt.Sprintf("process %d", p.PID)}
-	title := strings.TrimRight(strings.Join(argv, " "), " ")
+	title := unvis(strings.TrimRight(strings.Join(argv, " "), " "))
 	rest, titled := strings.CutPrefix(title, "sshd: ")
 	if !titled {
 		if !path.IsAbs(argv[0]) { // the daemon insists on its full path
@@ -123,6 +124,35 @@ func listener(p Process, argv []string, start *SSHD) (*SSHD, bool) {
 	}
 	d.Args, d.Unresolved = splitTitle(words)
 	return d, true
+}
+
+// unvis undoes what sshd does to a title: it writes backslashes, controls and
+// what is not ASCII as vis(3) does with VIS_CSTYLE and VIS_OCTAL.
+func unvis(s string) string {
+	const letters, stands = `\nrbavtfs0`, "\\\n\r\b\a\v\t\f \x00"
+	var b strings.Builder
+	for {
+		i := strings.IndexByte(s, '\\')
+		if i < 0 || i+1 == len(s) {
+			return b.String() + s
+		}
+		b.WriteString(s[:i])
+		s = s[i+1:]
+		if len(s) >= 3 {
+			if n, err := strconv.ParseUint(s[:3], 8, 8); err == nil {
+				b.WriteByte(byte(n))
+				s = s[3:]
+				continue
+			}
+		}
+		at := strings.IndexByte(letters, s[0])
+		if at < 0 {
+			b.WriteByte('\\')
+			continue
+		}
+		b.WriteByte(stands[at])
+		s = s[1:]
+	}
 }
 
 // longTitle is from where on the end of a title may be missing: sshd cuts it

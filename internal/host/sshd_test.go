@@ -30,6 +30,8 @@ func TestListener(t *testing.T) {
 		"the title is the unit's": {Process{Exe: "/usr/sbin/sshd"}, []string{"sshd: /usr/sbin/sshd -D -o Banner /my banner -4 [listener] 0 of 10-100 startups"}, unit.Args, true, false},
 		"options with blanks": {Process{Exe: "/usr/sbin/sshd"}, []string{"sshd: /usr/sbin/sshd -o PermitRootLogin no -oAllowUsers a b -f /x [listener] 0 of 10-100 startups"},
 			[]string{"-o", "PermitRootLogin no", "-oAllowUsers a b", "-f", "/x"}, true, false},
+		"options that are not plain": {Process{Exe: "/usr/sbin/sshd"}, []string{`sshd: /usr/sbin/sshd -oBanner=/b\\x20c -oVersionAddendum=\303\266\t [listener] 0 of 10-100 startups`},
+			[]string{`-oBanner=/b\x20c`, "-oVersionAddendum=ö"}, true, false},
 		"an option lost its argument": {Process{Exe: "/usr/sbin/sshd"}, []string{"sshd: /usr/sbin/sshd -o [listener] 0"}, nil, true, true},
 		"replaced since":              {Process{Exe: "/usr/sbin/sshd (deleted)"}, []string{"sshd: /usr/sbin/sshd [listener] 0 of 10-100 startups"}, nil, true, false},
 		"without a title yet":         {Process{Exe: "/usr/sbin/sshd"}, []string{"/usr/sbin/sshd", "-D", "-p", "2222"}, []string{"-D", "-p", "2222"}, true, false},
