@@ -90,6 +90,9 @@ func lookAtMatrix(ctx context.Context, h *host.Host, o *showSSHDOptions) (*shown
 		if o.conn.Addr != "" || o.conn.Host != "" || o.conn.LocalAddr != "" || o.conn.LocalPort != 0 || o.conn.RDomain != "" {
 			q.Point = &sshdconf.Connection{Addr: o.conn.Addr, Host: o.conn.Host, LocalAddr: o.conn.LocalAddr, LocalPort: o.conn.LocalPort, RDomain: o.conn.RDomain}
 		}
+		if err := m.trust(ctx, h, d); err != nil {
+			m.errs = append(m.errs, fmt.Errorf("cannot trust what is shown of sshd (options from %s): %w", d.ArgsFrom, err))
+		}
 		l, err := h.Logins(ctx, d, q)
 		if err != nil {
 			m.errs = append(m.errs, fmt.Errorf("cannot show the logins at sshd (options from %s): %w", d.ArgsFrom, err))
@@ -107,6 +110,40 @@ func lookAtMatrix(ctx context.Context, h *host.Host, o *showSSHDOptions) (*shown
 		}
 	}
 	return m, nil
+}
+
+// trust is an error unless all is known of an sshd, and sshd itself, asked with
+// -T, says what we do of that which decides over logins.
+func (m *shownMatrix) trust(ctx context.Context, h *host.Host, d *host.SSHD) error {
+	switch {
+	case d.Config == nil:
+		return nil // is said anyway
+	case d.Unknown != nil:
+		return fmt.Errorf("cannot tell what it does by default: %w", d.Unknown)
+	case d.Unresolved != "":
+		return fmt.Errorf("cannot tell its options: %s", d.Unresolved)
+	case !h.Running():
+		return nil
+	}
+	said, err := h.SSHDSays(ctx)
+	if err != nil {
+		return err
+	}
+	w := said[d]
+	switch {
+	case w == nil:
+		return errors.New("it was not asked with -T")
+	case w.Err != nil:
+		return w.Err
+	case w.Refusal != "":
+		return fmt.Errorf("it refuses its configuration: %s", w.Refusal)
+	}
+	for _, dis := range w.Disagree {
+		if slices.Contains(loginmatrix.Keywords, dis.Keyword) {
+			return fmt.Errorf("sshd -T says of %s %q, and its files as read here %q", dis.Keyword, dis.Theirs, dis.Ours)
+		}
+	}
+	return nil
 }
 
 // unseen is what keeps the matrix from being whole.
@@ -319,17 +356,18 @@ func (m *shownMatrix) writeServer(w io.Writer, s matrixServer) {
 		}
 		row := s.Row(g.first)
 		var cells []*loginmatrix.Cell
-		at := map[*loginmatrix.Cell][]string{}
+		at := map[string][]string{} // the points, by what is said of them
+		said := func(c *loginmatrix.Cell) string { return describeCell(c) + fmt.Sprint(c.Because) }
 		for j, c := range row {
-			if at[c] == nil {
+			if at[said(c)] == nil {
 				cells = append(cells, c)
 			}
-			at[c] = append(at[c], oneLine(s.Points[j].Name))
+			at[said(c)] = append(at[said(c)], oneLine(s.Points[j].Name))
 		}
 		for _, c := range cells {
 			where := "everywhere"
 			if len(cells) > 1 || len(row) == 1 {
-				where = shortList(at[c])
+				where = shortList(at[said(c)])
 			}
 			fmt.Fprintf(w, "  %s: %s\n", where, oneLine(describeCell(c)))
 			for _, r := range c.Because {

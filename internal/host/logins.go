@@ -20,6 +20,9 @@ type logins struct {
 	h      *Host
 	shells map[string]shellState
 	pam    *pamStacks // nil: not read
+	// nologin is set when there is a file by which sshd itself, without PAM, ends
+	// sessions of others than root.
+	nologin bool
 	// unjudged is what may decide too and was not looked at.
 	unjudged []string
 	failed   []error // looks that failed
@@ -58,12 +61,8 @@ func (l *logins) account(u *User, groups []string, today Day) loginmatrix.Accoun
 	case u.MaxAge != Never && u.Changed != Never && u.Changed+u.MaxAge < today:
 		a.PasswordOld = "its password has expired and must be changed first"
 	}
-	if u.UID != 0 {
-		if there, err := l.h.Exists(nologinFile); err != nil {
-			l.unsure("whether %s exists: %v", nologinFile, err)
-		} else if there {
-			a.NoLogin = nologinFile + " exists"
-		}
+	if l.nologin && u.UID != 0 {
+		a.NoLogin = nologinFile + " exists"
 	}
 	if l.pam != nil {
 		a.PAM, a.OtherPasswords = l.pam.judge(l, u, today)
@@ -403,6 +402,9 @@ func (h *Host) Logins(ctx context.Context, d *SSHD, q LoginQuery) (*Logins, erro
 		return nil, err
 	}
 	l := &logins{h: h, shells: map[string]shellState{}}
+	if l.nologin, err = h.Exists(nologinFile); err != nil {
+		l.cannot(fmt.Errorf("cannot tell whether sshd ends sessions: %w", err))
+	}
 	if accounts.ShadowErr != nil {
 		l.cannot(fmt.Errorf("cannot tell the state of passwords: %w", accounts.ShadowErr))
 	}
@@ -466,7 +468,7 @@ func (l *logins) accounts(a *Accounts, e *Elsewhere, only []string) []loginmatri
 		add(&e.Users[i])
 	}
 	for _, text := range e.Unknown {
-		l.unsure("%s", text)
+		l.cannot(errors.New("cannot show " + text))
 	}
 	if len(e.Users) > 0 {
 		l.unsure("the keys, passwords and expiry of accounts from %s, who come from the system's resolver", strings.Join(a.Elsewhere, ", "))

@@ -331,9 +331,11 @@ func (b *builder) cell(a *Account, who string, point int) (*Cell, error) {
 	// In sshd's order: lock and expiry, shell, lists, then methods.
 	switch {
 	case !w.pam && a.Locked != "":
-		key.refused = a.Locked
+		key.refused, key.denial = a.Locked, "usepam"
+		why = reasons("usepam", w.effective.Get("usepam").Values)
 	case w.chroot == "" && a.NoShell != "":
-		key.refused = a.NoShell
+		key.refused, key.denial = a.NoShell, "shell"
+		why = nil
 	default:
 		if d := w.lists.Denied(a.Name, a.Groups, &conn, false); d != nil {
 			key.refused = denials[d.Keyword]
