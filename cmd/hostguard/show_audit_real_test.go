@@ -21,6 +21,8 @@ type kernelAudit struct {
 	etc  string // what is /etc/audit for the programs that run starts
 	conf string // hostguard.yaml with these keys
 	bin  string
+
+	enter []string // what programs are started with
 }
 
 func holdAudit(t *testing.T) *kernelAudit {
@@ -81,7 +83,7 @@ func (k *kernelAudit) write(file, text string) {
 // run runs a program that sees the test's /etc/audit, and which exit code it gave.
 func (k *kernelAudit) run(args ...string) (stdout, stderr string, code int) {
 	k.t.Helper()
-	r := lab.Exec(k.t, append([]string{"unshare", "-m", "sh", "-c", `mount --bind "$0" /etc/audit && exec "$@"`, k.etc}, args...)...)
+	r := lab.Exec(k.t, append(append(slices.Clone(k.enter), "unshare", "-m", "sh", "-c", `mount --bind "$0" /etc/audit && exec "$@"`, k.etc), args...)...)
 	return r.Stdout, r.Stderr, r.Code
 }
 
