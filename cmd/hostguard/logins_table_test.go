@@ -382,6 +382,32 @@ func loginHosts() []loginHost {
 				alice password in from=::1 to=::1`,
 		},
 		{
+			name: "Match Address: a link-local client is in no network", config: "UsePAM yes\nPasswordAuthentication yes\nMatch Address 0.0.0.0/0,::/0,fe80::/10\n PasswordAuthentication no\n",
+			accounts: []loginAccount{{name: "alice", shadow: passwordHash, keys: `from="::/0,0.0.0.0/0" {ed}`}, {name: "bob", shadow: passwordHash, keys: `from="fe80::*" {ed}`}},
+			tries: `
+				alice password no
+				alice ed       in
+				alice password no from=2001:db8::1 to=2001:db8::2
+				alice ed       in from=2001:db8::1 to=2001:db8::2
+				alice password in from=fe80::1%eth0 to=fe80::2%eth0
+				alice ed       no from=fe80::1%eth0 to=fe80::2%eth0
+				bob   ed       in from=fe80::1%eth0 to=fe80::2%eth0`,
+		},
+		{
+			name: "accounts that only the C library sees", config: "UsePAM yes\nPermitRootLogin prohibit-password\nAuthorizedKeysFile /etc/ssh/keys/%u\n",
+			files:    map[string]string{"/etc/ssh/keys/short": "{ed}\n", "/etc/ssh/keys/hidden": "{ed}\n", "/etc/ssh/keys/noid": "{ed}\n", "/etc/ssh/keys/alice": "{ed}\n"},
+			accounts: []loginAccount{{name: "alice", gid: "3009"}}, groups: "listed:x:+3009\n",
+			setup: `printf 'short:x:2050:2050\nhidden:x: 0:0::/root:\nnoid:x:0x0:0::/:/bin/sh\n' >>/etc/passwd
+				printf 'short:%s:19000:0:99999\nhidden:*:19000:0:99999:7:::\nnoid:*:19000:0:99999:7:::\n' '` + passwordHash + `' >>/etc/shadow
+				echo 'AllowGroups listed root 2050' >>/etc/ssh/sshd_config; echo '2050:x:2050' >>/etc/group`,
+			tries: `
+				alice  ed       in
+				short  ed       in
+				short  password in
+				hidden ed       in
+				hidden password no`,
+		},
+		{
 			name: "Match Address, negations only", config: "UsePAM yes\nPasswordAuthentication no\nMatch Address !192.0.2.1\n PasswordAuthentication yes\n", accounts: alice(""),
 			tries: `
 				alice password no

@@ -187,10 +187,10 @@ func bootLogins(t *testing.T, keys *keyRing) *loginLab {
 		h.Must("systemctl", "disable", "docker.service", "docker.socket", "chrony.service", "auditd.service", "cron.service", "nginx.service")
 	}))
 	h.Install(lab.Binary(t), "/usr/local/bin/hostguard")
-	for _, address := range []string{"192.0.2.3/24", "198.51.100.2/24", "2001:db8::2/64"} {
+	for _, address := range []string{"192.0.2.3/24", "198.51.100.2/24", "2001:db8::2/64", "fe80::2/64"} {
 		h.Must("ip", "address", "add", address, "dev", "eth0", "nodad")
 	}
-	for _, address := range []string{"192.0.2.101/24", "198.51.100.7/24", "2001:db8::1/64"} {
+	for _, address := range []string{"192.0.2.101/24", "198.51.100.7/24", "2001:db8::1/64", "fe80::1/64"} {
 		if r := h.Outside("ip", "address", "add", address, "dev", "eth0", "nodad"); r.Code != 0 {
 			t.Fatal(r.Stderr)
 		}
@@ -434,6 +434,9 @@ func TestRealLogins(t *testing.T) {
 func (l *loginLab) try(t *testing.T, host loginHost) {
 	l.become(t, host)
 	tries := parseTries(t, host.tries)
+	if os.Getenv(allLoginsVariable) != "" {
+		tries = append(tries, everyOtherTry(host, tries)...)
+	}
 	became, said := make([]string, len(tries)), make([]string, len(tries))
 	const atOnce = 2
 	var wg sync.WaitGroup
@@ -446,12 +449,71 @@ func (l *loginLab) try(t *testing.T, host loginHost) {
 		})
 	}
 	wg.Wait()
+	t.Logf("%d logins", len(tries))
 	for i, try := range tries {
+		if try.becomes == "" {
+			tries[i].becomes = became[i]
+			continue
+		}
 		if became[i] != try.becomes {
 			t.Errorf("%v: becomes %q, want %q:\n%s", try, became[i], try.becomes, lastOf(said[i], 12))
 		}
 	}
 	l.compare(t, host, tries)
+}
+
+// allLoginsVariable names the environment variable with which each account of a
+// host tries everything it has from each point, not only what stands in the
+// table (make proof).
+const allLoginsVariable = "HOSTGUARD_ALL_LOGINS"
+
+// everyOtherTry are the logins that the table does not name: each account, from
+// and to wherever another one comes, with each of its keys, with a key that it
+// does not have, and with each kind of password. What becomes of them is not
+// known before.
+func everyOtherTry(host loginHost, tries []loginTry) []loginTry {
+	var out []loginTry
+	known := map[loginTry]bool{}
+	open := map[string]bool{} // accounts of which hostguard cannot tell all
+	sftp := map[string]bool{}
+	var points []loginTry
+	for _, try := range tries {
+		known[loginTry{account: try.account, with: try.with, from: try.from, to: try.to, port: try.port, host: try.host, sftp: try.sftp}] = true
+		open[try.account] = open[try.account] || try.maybe || try.notJudged || try.unknown
+		sftp[try.account] = sftp[try.account] || try.sftp
+		if point := (loginTry{from: try.from, to: try.to, port: try.port, host: try.host}); !slices.Contains(points, point) {
+			points = append(points, point)
+		}
+	}
+	if strings.Contains(host.config, "PermitEmptyPasswords yes") {
+		// A client's first request asks with an empty password, and what sshd makes
+		// of the old password of an account stays with the session that a key opens.
+		return nil
+	}
+	for _, a := range host.accounts {
+		if open[a.name] || slices.Contains([]string{"/bin/true", "/bin/sync", "/srv/shells/odd"}, a.shell) {
+			continue // what the shell does decides
+		}
+		withs := []string{"password", "keyboard-interactive", "nothing", "rsa2048"}
+		for _, key := range []string{"ed", "other", "ecdsa", "rsa1024", "rsa2048", "dsa"} {
+			if strings.Contains(a.keys, "{"+key+"}") && !slices.Contains(withs, key) {
+				withs = append(withs, key)
+				if strings.Count(a.keys, "{") == 1 {
+					withs = append(withs, key+"+password")
+				}
+			}
+		}
+		for _, point := range points {
+			for _, with := range withs {
+				try := point
+				try.account, try.with, try.sftp = a.name, with, sftp[a.name] || strings.Contains(host.config, "internal-sftp")
+				if !known[try] {
+					out = append(out, try)
+				}
+			}
+		}
+	}
+	return out
 }
 
 func lastOf(text string, n int) string {
@@ -610,7 +672,7 @@ func (l *loginLab) compare(t *testing.T, host loginHost, tries []loginTry) {
 				works[point] = map[string]bool{}
 			}
 			works[point][try.with] = try.becomes == "in" || try.becomes == "after" && c.AfterAuth != ""
-		} else if try.becomes == "after" && c.Refused+c.AfterAuth+c.AfterPassword == "" {
+		} else if try.becomes == "after" && !strings.Contains(try.with, "+") && c.Refused+c.AfterAuth+c.AfterPassword == "" {
 			t.Errorf("%v: hostguard does not say why there is no session: %s", try, shown())
 		}
 	}
