@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostguard/hostguard/internal/lazyregexp"
+	"github.com/hostguard/hostguard/internal/nftables"
 	"github.com/hostguard/hostguard/internal/packetfilter"
 )
 
@@ -149,12 +150,17 @@ func (h *Host) packetWorld(ctx context.Context) (*packetfilter.World, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &packetfilter.World{Rules: rules, Policy: routing.Rules}
+	return routing.world(rules), nil
+}
+
+// world joins devices, addresses and routes with the packet filter's rules.
+func (r Routing) world(rules *nftables.Ruleset) *packetfilter.World {
+	w := &packetfilter.World{Rules: rules, Policy: r.Rules}
 	devices := map[uint32]*packetfilter.Interface{}
-	for _, i := range routing.Interfaces {
+	for _, i := range r.Interfaces {
 		device := &packetfilter.Interface{
 			Name: i.Name, Index: i.Index, Type: i.Type, Loopback: i.Loopback, Addrs: i.Addrs, Forward4: i.Forward4, Forward6: i.Forward6,
-			RouteLocalhost: i.Localhost, Bridge: i.Kind == "bridge", Entrance: routing.entrance(i),
+			RouteLocalhost: i.Localhost, Bridge: i.Kind == "bridge", Entrance: r.entrance(i),
 		}
 		if i.Kind == "vrf" {
 			w.Unclear = "the host has the VRF " + i.Name + ", whose routes are not followed"
@@ -162,10 +168,10 @@ func (h *Host) packetWorld(ctx context.Context) (*packetfilter.World, error) {
 		devices[i.Index] = device
 		w.Interfaces = append(w.Interfaces, device)
 	}
-	for _, r := range routing.Routes {
-		w.Routes = append(w.Routes, packetfilter.Route{To: r.To, Metric: r.Metric, Via: devices[r.Device]})
+	for _, route := range r.Routes {
+		w.Routes = append(w.Routes, packetfilter.Route{To: route.To, Metric: route.Metric, Via: devices[route.Device]})
 	}
-	return w, nil
+	return w
 }
 
 // dockerBridge is what docker calls its bridges.

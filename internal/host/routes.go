@@ -221,6 +221,9 @@ func (r *Routing) route(body []byte, attrs map[uint16][]byte) {
 // rule reads a struct fib_rule_hdr: the usual ones ask the tables local, main
 // and default for every packet.
 func (r *Routing) rule(body []byte, attrs map[uint16][]byte) {
+	if body[0] != unix.AF_INET && body[0] != unix.AF_INET6 { // of multicast routing
+		return
+	}
 	const fraSrc, fraDst, fraIif, fraPriority, fraMark, fraTable = 2, 1, 3, 6, 10, 15
 	table := uint32(body[4])
 	if t, ok := attrs[fraTable]; ok {

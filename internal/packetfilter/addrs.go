@@ -57,7 +57,7 @@ func (a Addrs) Contains(addr netip.Addr) bool {
 // nobody are addresses that no packet of a network comes from.
 var nobody = Prefixes(
 	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("224.0.0.0/3"),
-	netip.MustParsePrefix("::/127"), netip.MustParsePrefix("ff00::/8"), netip.MustParsePrefix("::ffff:0:0/96"),
+	netip.MustParsePrefix("::/8"), netip.MustParsePrefix("ff00::/8"),
 )
 
 // linkLocal are addresses that do not leave a link.
@@ -96,6 +96,9 @@ func (w *World) sources(in *Interface, v6 bool) Addrs {
 		for _, p := range i.Addrs {
 			if p.Addr().Is6() == v6 {
 				a = a.minus(AddrRange{p.Addr(), p.Addr()})
+				if network := Prefixes(p.Masked())[0]; !v6 && p.Bits() < 31 { // the first and the last mean all
+					a = a.minus(AddrRange{network.From, network.From}).minus(AddrRange{network.To, network.To})
+				}
 			}
 		}
 	}

@@ -107,12 +107,21 @@ func (s Sources) Without(t Sources) Sources { return Sources{s.u, s.b.minus(t.b)
 // Or returns the sources that are in s or t.
 func (s Sources) Or(t Sources) Sources { return Sources{s.u, s.b.or(t.b)} }
 
-// Witness is one of the addresses: the lowest.
+// Witness is one of the addresses, and not the first of a network where there
+// are others: that one is nobody's.
 func (s Sources) Witness() netip.Addr {
-	if i := s.b.first(); i >= 0 {
-		return s.u.lows[srcAddr][i].addr(s.u.v6)
+	at := s.b.first()
+	if at < 0 {
+		return netip.Addr{}
 	}
-	return netip.Addr{}
+	lows := s.u.lows[srcAddr]
+	low := lows[at]
+	for range 9 {
+		if next := low.next(); at+1 == len(lows) || next.less(lows[at+1]) {
+			low = next
+		}
+	}
+	return low.addr(s.u.v6)
 }
 
 func (u *universe) value(d dim, n number) int {
