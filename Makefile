@@ -41,13 +41,15 @@ bench: install
 	$(GO) test -run '^$$' -bench '^BenchmarkCover$$' ./internal/auditrule
 
 ## proof: audit rules compared with the kernel, auditctl and augenrules, by CASES generated ones for each comparison;
-## sshd's configurations with sshd, by SSHD_CASES, in the trees of other releases, too, that SSHD_ROOTS names
+## sshd's configurations with sshd, by SSHD_CASES, in the trees of other releases, too, that SSHD_ROOTS names;
+## the login matrix with real logins, of each account by all it has from everywhere
 CASES ?= 1000
 SSHD_CASES ?= 50000
 SSHD_ROOTS ?=
 proof: install
 	HOSTGUARD_REQUIRE=real HOSTGUARD_AUDIT_CASES=$(CASES) $(GO) test -count 1 -timeout 60m -v -run 'KernelRoundTrip|AuditctlAgrees|MergeEqualsAugenrules|Reality' ./internal/auditrule
 	HOSTGUARD_REQUIRE=real HOSTGUARD_AUDIT_CASES=$(CASES) $(GO) test -count 1 -timeout 20m -v -run 'LoadedIsAuditctls|MissingRules|MissingWatch|EachDeletedRule|PictureOfTheKernel|TestCanary' ./cmd/hostguard
+	HOSTGUARD_REQUIRE=real HOSTGUARD_ALL_LOGINS=1 $(GO) test -count 1 -timeout 30m -v -run 'RealLogins' ./cmd/hostguard
 	for root in "" $(SSHD_ROOTS); do \
 		HOSTGUARD_REQUIRE=real HOSTGUARD_SSHD_ROOT=$$root HOSTGUARD_SSHD_CASES=$(SSHD_CASES) $(GO) test -count 1 -timeout 3h -v -run 'AgreesWithSSHD' ./internal/sshdconf || exit 1; \
 		HOSTGUARD_REQUIRE=real HOSTGUARD_SSHD_ROOT=$$root HOSTGUARD_SSHD_CASES=$$(($(SSHD_CASES) / 10)) $(GO) test -count 1 -timeout 3h -v -run 'ShowSSHDAgreesWithSSHD' ./cmd/hostguard || exit 1; \
