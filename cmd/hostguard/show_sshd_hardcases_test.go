@@ -109,6 +109,12 @@ func hardCases() []hardCase {
 		// What generated cases found.
 		{"SetEnvInMatch", map[string]string{"sshd_config": "Match User root\nSetEnv A=1 # x\n"}, nil, []sshdPoint{{from("root", "10.0.0.1"), nil}}, ""},
 		{"HalfANetBlockSize", map[string]string{"sshd_config": "PerSourceNetBlockSize 24\n"}, nil, one(), ""},
+		{"DropInsIncludeTheirFolder", map[string]string{"sshd_config": includeDropIns + "Nonsense 1\n", "sshd_config.d/1.conf": "Port 22\n",
+			"sshd_config.d/2.conf": includeDropIns + "Banner /x\n"}, nil, nil, "/etc/ssh/sshd_config:2"},
+		{"DropInsIncludeTheirFolderForAConnection", map[string]string{"sshd_config": includeDropIns, "sshd_config.d/1.conf": "Port 22\n",
+			"sshd_config.d/2.conf": includeDropIns + "Banner /x\n"}, nil, nil, "/etc/ssh/sshd_config.d/2.conf:1"},
+		{"FirstDropInIncludesItsFolder", map[string]string{"sshd_config": includeDropIns, "sshd_config.d/1.conf": includeDropIns}, nil, nil, "/etc/ssh/sshd_config.d/1.conf:1"},
+		{"InterfaceOfAnAddressThatHasNone", map[string]string{"sshd_config": "Match Address fe8::%lo/10,fe80::/10\nBanner /x\n"}, nil, one("banner none"), ""},
 		{"NoClassOfTraffic", map[string]string{"sshd_config": "IPQoS 1.5K\n"}, nil, nil, "/etc/ssh/sshd_config:1"},
 	}
 }

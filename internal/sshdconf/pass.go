@@ -232,10 +232,6 @@ func (p *pass) include(l *line, m mode, depth int) (bool, error) {
 			return p.mild("Include names an empty file")
 		}
 		count++
-		names, err := p.r.include(arg, p.at)
-		if err != nil {
-			return false, err
-		}
 		inner := asUsual
 		switch {
 		case m == blocksOnly:
@@ -243,18 +239,42 @@ func (p *pass) include(l *line, m mode, depth int) (bool, error) {
 		case !p.active:
 			inner = neverMatch
 		}
-		at, active, block := p.at, p.active, p.block
-		for _, name := range names {
-			if err := p.file(name, at, inner, depth+1); err != nil {
-				return false, err
-			}
-			p.at, p.active, p.block = at, active, block
+		if err := p.includeAll(pattern(arg), inner, depth); err != nil {
+			return false, err
 		}
 	}
 	if count == 0 {
 		return p.fatal("Include names no file")
 	}
 	return false, nil
+}
+
+// includeAll reads the files of an Include pattern. sshd keeps the list of them
+// only as it reads them through, and takes what it has of it where it meets the
+// pattern again: a file that includes its own folder gets no more than those
+// before it, until the second pass, in which it gets itself.
+func (p *pass) includeAll(pattern string, m mode, depth int) error {
+	names, known := p.r.includes[pattern]
+	if !known {
+		var err error
+		if names, err = p.r.glob(pattern, p.at); err != nil {
+			return err
+		}
+		if len(names) == 0 && p.decide == nil {
+			p.r.includes[pattern] = nil
+		}
+	}
+	at, active, block := p.at, p.active, p.block
+	for _, name := range names {
+		if err := p.file(name, at, m, depth+1); err != nil {
+			return err
+		}
+		p.at, p.active, p.block = at, active, block
+		if !known && p.decide == nil {
+			p.r.includes[pattern] = append(p.r.includes[pattern], name)
+		}
+	}
+	return nil
 }
 
 // enter notes that a Match line begins a block, which ends the one before it

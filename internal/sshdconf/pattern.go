@@ -3,6 +3,7 @@ package sshdconf
 import (
 	"math"
 	"net/netip"
+	"strconv"
 	"strings"
 )
 
@@ -85,6 +86,10 @@ func asciiLower(s string) string {
 func parseNumericAddr(s string) (netip.Addr, bool) {
 	if strings.Contains(s, ":") {
 		a, err := netip.ParseAddr(s)
+		_, badZone := strconv.ParseUint(a.Zone(), 10, 32)
+		if a.Zone() != "" && badZone != nil && !a.IsLinkLocalUnicast() && !a.IsLinkLocalMulticast() {
+			return netip.Addr{}, false // an interface has a name within its link only
+		}
 		return a, err == nil
 	}
 	parts := strings.Split(s, ".")

@@ -26,7 +26,7 @@ type reader struct {
 	algs     *algorithms
 	files    map[string][]line
 	order    []string
-	includes map[string][]string // by pattern as sshd builds it
+	includes map[string][]string // by pattern: the files of it that were read through
 }
 
 func newReader(fsys FS, opts Options) *reader {
@@ -59,23 +59,24 @@ func (r *reader) file(name string, from Place) ([]line, error) {
 	return lines, nil
 }
 
-// include expands an Include argument: a relative one is below /etc/ssh, and
-// a tilde has no meaning.
-func (r *reader) include(pattern string, from Place) ([]string, error) {
-	if !strings.HasPrefix(pattern, "/") && !strings.HasPrefix(pattern, "~") {
-		pattern = path.Dir(DefaultFile) + "/" + pattern
+// pattern is how sshd looks for an Include argument: a relative one is below
+// /etc/ssh.
+func pattern(arg string) string {
+	if strings.HasPrefix(arg, "/") || strings.HasPrefix(arg, "~") {
+		return arg
 	}
-	if names, ok := r.includes[pattern]; ok {
-		return names, nil
+	return path.Dir(DefaultFile) + "/" + arg
+}
+
+// glob finds the files of an Include pattern; a tilde has no meaning.
+func (r *reader) glob(pattern string, from Place) ([]string, error) {
+	if !strings.HasPrefix(pattern, "/") {
+		return nil, nil
 	}
-	var names []string
-	if strings.HasPrefix(pattern, "/") {
-		var err error
-		if names, err = r.fs.Glob(pattern); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, &ReadError{At: from, File: pattern, Err: err}
-		}
+	names, err := r.fs.Glob(pattern)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, &ReadError{At: from, File: pattern, Err: err}
 	}
-	r.includes[pattern] = names
 	return names, nil
 }
 
