@@ -666,6 +666,86 @@ var embeddedRules = []Rule{
 	}, References: []Reference{
 		{Framework: "man", ID: "sshd_config(5)"},
 	}, Check: "sshd-allow-users", Configured: map[string]string{"users": "ssh.users"}, Remediation: Remediation{Hint: "\"AllowUsers NAME …\" in /etc/ssh/sshd_config.d/00-hostguard.conf, with everybody who logs in and nobody else; each of them also in the group of AllowGroups (\"usermod -aG\"). Lists add up over all files: one elsewhere widens it."}, node: strictyaml.Node{File: "rules/ssh/logins.yaml", Line: 261, Column: 3}},
+	{ID: "SSH-016", Title: "Every key that logs in over SSH is of a strong kind", Rationale: "Whoever computes the private half of a key from the public one is the user. The prerequisites ask for RSA keys of at least 4096 bits or stronger kinds; a certificate authority's key stands for all that it signs.", Source: []string{
+		"TC-21",
+	}, Severity: 3, Tags: []string{
+		"ssh",
+		"keys",
+	}, References: []Reference{
+		{Framework: "man", ID: "ssh-keygen(1)"},
+	}, Check: "ssh-key-strength", Configured: map[string]string{"sources": "ssh.key_sources"}, Remediation: Remediation{Hint: "The user makes a new key (\"ssh-keygen -t ed25519\" or \"ssh-keygen -t rsa -b 4096\", with a passphrase), the new public key is appended to authorized_keys, a login with it is tried (\"ssh -i FILE -o IdentitiesOnly=yes HOST\"), and only then the old line is taken out. \"ssh-keygen -lf FILE\" shows the keys of a file."}, node: strictyaml.Node{File: "rules/ssh/keys.yaml", Line: 1, Column: 3}},
+	{ID: "SSH-017", Title: "Every line of authorized_keys means what it says to sshd", Rationale: "sshd ignores a line with an unknown option, a damaged key or a second from option, and says so in no login. Who relies on it, as a way in or as a restriction, is mistaken.", Source: []string{
+		"TC-22",
+	}, Severity: 2, Tags: []string{
+		"ssh",
+		"keys",
+	}, References: []Reference{
+		{Framework: "man", ID: "sshd(8)"},
+	}, Check: "ssh-keys-format", Remediation: Remediation{Hint: "Correct the named line or take it out: options are separated by commas without blanks, values stand in double quotes, one key to a line. Compare with AUTHORIZED_KEYS FILE FORMAT in sshd(8), and keep a second session open while editing."}, node: strictyaml.Node{File: "rules/ssh/keys.yaml", Line: 19, Column: 3}},
+	{ID: "SSH-018", Title: "Nobody but root and its owner can change a file of SSH keys", Rationale: "Who can write to authorized_keys, or to a folder above it, adds a key of his own and is that user from then on. Without StrictModes sshd would not mind; with it, the user is locked out instead.", Source: []string{
+		"TC-22",
+	}, Severity: 3, Tags: []string{
+		"ssh",
+		"keys",
+		"permissions",
+	}, References: []Reference{
+		{Framework: "man", ID: "sshd(8)"},
+	}, Check: "ssh-keys-modes", Remediation: Remediation{Hint: "For the named file or folder: \"chown USER PATH\" and \"chmod go-w PATH\"; usual are 0755 or less for the home, 0700 for .ssh and 0600 for authorized_keys. Look first who wrote to it meanwhile: every line in it is suspect."}, node: strictyaml.Node{File: "rules/ssh/keys.yaml", Line: 35, Column: 3}},
+	{ID: "SSH-019", Title: "sshd refuses files of keys that others could have written", Rationale: "StrictModes makes sshd look at the owner and modes of authorized_keys and of the folders above it at every login. It is on by default; switched off, one mistaken chmod hands the account over.", Source: []string{
+		"TC-22",
+	}, Severity: 2, Tags: []string{
+		"ssh",
+		"keys",
+		"permissions",
+	}, References: []Reference{
+		{Framework: "man", ID: "sshd_config(5)"},
+	}, Check: "sshd-option", Params: strictyaml.Node{File: "rules/ssh/keys.yaml", Line: 63, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/ssh/keys.yaml", Line: 63, Column: 5, Kind: 2, Text: "keyword"},
+		{File: "rules/ssh/keys.yaml", Line: 63, Column: 14, Kind: 2, Text: "StrictModes"},
+		{File: "rules/ssh/keys.yaml", Line: 64, Column: 5, Kind: 2, Text: "accept"},
+		{File: "rules/ssh/keys.yaml", Line: 64, Column: 13, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/ssh/keys.yaml", Line: 64, Column: 14, Kind: 2, Text: "yes"},
+		}},
+	}}, Remediation: Remediation{Hint: "Put the owners and modes of the files of keys right first, else their users are locked out; then remove \"StrictModes no\", run \"sshd -t\" and \"systemctl reload ssh\"."}, node: strictyaml.Node{File: "rules/ssh/keys.yaml", Line: 51, Column: 3}},
+	{ID: "SSH-020", Title: "No two accounts log in over SSH with the same key", Rationale: "With a shared key the log does not tell who was there, and taking one person's access away means to find every account that holds the key.", Source: []string{
+		"TC-22",
+	}, Severity: 3, Tags: []string{
+		"ssh",
+		"keys",
+	}, References: []Reference{
+		{Framework: "man", ID: "sshd(8)"},
+	}, Check: "ssh-keys-repeated", Params: strictyaml.Node{File: "rules/ssh/keys.yaml", Line: 81, Column: 11, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/ssh/keys.yaml", Line: 81, Column: 12, Kind: 2, Text: "within"},
+		{File: "rules/ssh/keys.yaml", Line: 81, Column: 20, Kind: 2, Text: "accounts"},
+	}}, Configured: map[string]string{"sources": "ssh.key_sources"}, Remediation: Remediation{Hint: "Decide whose key it is and take it out of the other account's file; that account gets a key of its own. An AuthorizedKeysFile without %h or %u is one file for all accounts: name one per account."}, node: strictyaml.Node{File: "rules/ssh/keys.yaml", Line: 70, Column: 3}},
+	{ID: "SSH-021", Title: "No account lists the same SSH key twice", Rationale: "sshd takes the first line that admits the connection. A second line, perhaps without the restrictions of the first, stays when the key is taken out once.", Source: []string{
+		"TC-22",
+	}, Severity: 1, Tags: []string{
+		"ssh",
+		"keys",
+	}, References: []Reference{
+		{Framework: "man", ID: "sshd(8)"},
+	}, Check: "ssh-keys-repeated", Params: strictyaml.Node{File: "rules/ssh/keys.yaml", Line: 99, Column: 11, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/ssh/keys.yaml", Line: 99, Column: 12, Kind: 2, Text: "within"},
+		{File: "rules/ssh/keys.yaml", Line: 99, Column: 20, Kind: 2, Text: "account"},
+	}}, Remediation: Remediation{Hint: "Keep the line with the restrictions that are meant and take the other out. .ssh/authorized_keys2 is read by default, too."}, node: strictyaml.Node{File: "rules/ssh/keys.yaml", Line: 88, Column: 3}},
+	{ID: "SSH-022", Title: "No revoked key stands in a file of SSH keys", Rationale: "A revoked key is one that somebody lost. Only RevokedKeys keeps it out; the line in the account's file is a way in again as soon as the setting is gone. When sshd cannot read the file of revoked keys, it refuses every key.", Source: []string{
+		"TC-22",
+	}, Severity: 3, Tags: []string{
+		"ssh",
+		"keys",
+	}, References: []Reference{
+		{Framework: "man", ID: "sshd_config(5)"},
+	}, Check: "ssh-keys-revoked", Remediation: Remediation{Hint: "Take the named line out of the account's file. A file of revoked keys holds one public key to a line, or is made with \"ssh-keygen -k -f FILE KEY.pub\"; \"ssh-keygen -Q -f FILE KEY.pub\" tells whether a key is in it."}, node: strictyaml.Node{File: "rules/ssh/keys.yaml", Line: 105, Column: 3}},
+	{ID: "SSH-023", Title: "Keys come from the accounts' own files and no unknown source", Rationale: "A program that sshd asks for keys, and a certificate authority that it trusts, let in whom they please: their keys stand in no file of this host, and no rule about keys sees them.", Source: []string{
+		"TC-21",
+		"TC-22",
+	}, Severity: 3, Tags: []string{
+		"ssh",
+		"keys",
+	}, References: []Reference{
+		{Framework: "man", ID: "sshd_config(5)"},
+	}, Check: "ssh-key-sources", Configured: map[string]string{"accept": "ssh.key_sources"}, Remediation: Remediation{Hint: "Remove AuthorizedKeysCommand, TrustedUserCAKeys or the cert-authority line when nobody needs it. When it is meant, see to it that its keys meet the requirements where they are made, and name it in hostguard.yaml: \"ssh: {key_sources: [/usr/bin/sss_ssh_authorizedkeys]}\" (the program, the file, or the authority's SHA256 fingerprint)."}, node: strictyaml.Node{File: "rules/ssh/keys.yaml", Line: 121, Column: 3}},
 	{ID: "SSH-031", Title: "A person vouches that every user's private key has a passphrase", Rationale: "A private key without a passphrase opens the host to whoever copies the file once: from a stolen laptop, a backup or a synchronised folder. The passphrase never leaves the user's machine, so this host cannot see it.", Source: []string{
 		"TC-21",
 	}, Severity: 3, Tags: []string{
@@ -1044,6 +1124,14 @@ var embeddedProfiles = []Profile{
 		{ID: "SSH-013", Level: 2},
 		{ID: "SSH-014", Level: 2},
 		{ID: "SSH-015", Level: 1},
+		{ID: "SSH-016", Level: 2},
+		{ID: "SSH-017", Level: 2},
+		{ID: "SSH-018", Level: 2},
+		{ID: "SSH-019", Level: 2},
+		{ID: "SSH-020", Level: 2},
+		{ID: "SSH-021", Level: 1},
+		{ID: "SSH-022", Level: 2},
+		{ID: "SSH-023", Level: 2},
 		{ID: "SSH-031", Level: 2},
 		{ID: "SSH-032", Level: 2},
 		{ID: "SSH-033", Level: 2},

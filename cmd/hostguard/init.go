@@ -207,6 +207,7 @@ var examples = map[string]string{
 	"ssh.group":        "ssh_login_group",
 	"ssh.users":        "[operator]",
 	"ssh.use_pam":      "any",
+	"ssh.key_sources":  "[/etc/ssh/user_ca.pub]",
 	"network.internal": "[10.0.0.0/8]",
 	"services.allow":   "[node_exporter.service]",
 	"ports.allow":      "[9100/tcp]",

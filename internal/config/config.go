@@ -53,6 +53,8 @@ type SSH struct {
 	Group  Account   `yaml:"group" doc:"The group that AllowGroups must name."`
 	Users  []Account `yaml:"users" doc:"The accounts that may log in."`
 	UsePAM Choice    `yaml:"use_pam" doc:"What UsePAM must be: any, yes or no."`
+	// KeySources are none but the accounts' files unless named.
+	KeySources []KeySource `yaml:"key_sources" doc:"Where keys may come from besides the accounts' files: programs of AuthorizedKeysCommand, files of TrustedUserCAKeys, SHA256 fingerprints of certificate authorities."`
 }
 
 // Network names networks.

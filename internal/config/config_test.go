@@ -130,7 +130,7 @@ func TestLoad(t *testing.T) {
 func TestKeys(t *testing.T) {
 	t.Parallel()
 	want := []string{
-		"profile", "connector.dir", "ntp.servers", "ssh.group", "ssh.users", "ssh.use_pam",
+		"profile", "connector.dir", "ntp.servers", "ssh.group", "ssh.users", "ssh.use_pam", "ssh.key_sources",
 		"network.internal", "services.allow", "ports.allow", "storage.watch",
 	}
 	if diff := cmp.Diff(want, Keys()); diff != "" {

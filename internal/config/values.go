@@ -77,6 +77,20 @@ func (a *Account) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// KeySource is an absolute path, or the fingerprint of a key.
+type KeySource string
+
+var fingerprint = lazyregexp.New(`^SHA256:[A-Za-z0-9+/]{43}$`)
+
+// UnmarshalText reads a source of keys.
+func (k *KeySource) UnmarshalText(text []byte) error {
+	if !strings.HasPrefix(string(text), "/") && !fingerprint().Match(text) {
+		return fmt.Errorf("%q is neither an absolute path nor a fingerprint (SHA256:… of 43 characters)", text)
+	}
+	*k = KeySource(text)
+	return nil
+}
+
 // Choice is any, yes or no.
 type Choice string
 

@@ -240,11 +240,14 @@ func (r *keyReader) readServer(ctx context.Context, k *ServerKeys, worlds []sshd
 					return fmt.Errorf("cannot read the keys of all accounts: %w", context.Cause(ctx))
 				}
 				f := &KeyFile{Pattern: v}
-				f.Path, f.Err = expandKeyPath(v.Text, u)
-				if slices.ContainsFunc(files, func(have *KeyFile) bool { return have.Path == f.Path && f.Err == nil }) {
+				var known bool
+				if f.Path, known = expandKeyPath(v.Text, u); !known {
+					f.Refused = "sshd ends every connection on a token of AuthorizedKeysFile that it does not know"
+				}
+				if slices.ContainsFunc(files, func(have *KeyFile) bool { return have.Path == f.Path }) {
 					continue
 				}
-				if f.Err != nil || r.read(f, u) {
+				if !known || r.read(f, u) {
 					files = append(files, f)
 				}
 			}
@@ -257,8 +260,9 @@ func (r *keyReader) readServer(ctx context.Context, k *ServerKeys, worlds []sshd
 	return nil
 }
 
-// expandKeyPath is what sshd makes of a pattern of AuthorizedKeysFile.
-func expandKeyPath(pattern string, u *User) (string, error) {
+// expandKeyPath is what sshd makes of a pattern of AuthorizedKeysFile; ok is
+// false when there is a token in it that sshd does not know.
+func expandKeyPath(pattern string, u *User) (file string, ok bool) {
 	var b strings.Builder
 	for i := 0; i < len(pattern); i++ {
 		if pattern[i] != '%' {
@@ -276,17 +280,17 @@ func expandKeyPath(pattern string, u *User) (string, error) {
 		case i < len(pattern) && pattern[i] == 'U':
 			b.WriteString(strconv.FormatUint(uint64(u.UID), 10))
 		default:
-			return pattern, errors.New("cannot expand the pattern: sshd ends every connection on a token that it does not know")
+			return pattern, false
 		}
 	}
-	file := b.String()
+	file = b.String()
 	if !strings.HasPrefix(file, "/") {
 		file = u.Home + "/" + file
 	}
 	if !strings.HasPrefix(file, "/") { // a home that is no absolute path is below sshd's working folder
 		file = "/" + file
 	}
-	return file, nil
+	return file, true
 }
 
 // read reads a file of keys as sshd would, which takes the user's rights to do
@@ -537,8 +541,8 @@ func (k *ServerKeys) Judge(user string, e *sshdconf.Effective, c authorizedkeys.
 	}
 	for _, f := range k.Accounts[i].Files {
 		named := slices.ContainsFunc(files, func(v sshdconf.Value) bool {
-			p, err := expandKeyPath(v.Text, k.Accounts[i].User)
-			return !strings.EqualFold(v.Text, "none") && p == f.Path && (err == nil || f.Err != nil)
+			p, _ := expandKeyPath(v.Text, k.Accounts[i].User)
+			return !strings.EqualFold(v.Text, "none") && p == f.Path
 		})
 		if !named {
 			continue
