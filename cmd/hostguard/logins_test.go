@@ -491,8 +491,8 @@ func everyOtherTry(host loginHost, tries []loginTry) []loginTry {
 		return nil
 	}
 	for _, a := range host.accounts {
-		if open[a.name] || slices.Contains([]string{"/bin/true", "/bin/sync", "/srv/shells/odd"}, a.shell) {
-			continue // what the shell does decides
+		if open[a.name] || strings.Contains(a.keys, "{ca}") || slices.Contains([]string{"/bin/true", "/bin/sync", "/srv/shells/odd"}, a.shell) {
+			continue // what the certificate says, or the shell does, decides
 		}
 		withs := []string{"password", "keyboard-interactive", "nothing", "rsa2048"}
 		for _, key := range []string{"ed", "other", "ecdsa", "rsa1024", "rsa2048", "dsa"} {
