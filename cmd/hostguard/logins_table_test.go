@@ -217,6 +217,27 @@ func loginHosts() []loginHost {
 				nologin  ed after sftp`,
 		},
 		{
+			name: "sessions that end: ChrootDirectory and MaxSessions", config: "UsePAM yes\nSubsystem sftp internal-sftp\nMatch User alice\n ChrootDirectory /srv/site\nMatch User bob\n ChrootDirectory %h\nMatch User carol\n ChrootDirectory /srv/site\n ForceCommand internal-sftp\nMatch User dave\n ChrootDirectory /\nMatch User erin\n ChrootDirectory /srv/gone\nMatch User frank\n MaxSessions 0\n",
+			accounts: []loginAccount{{name: "alice", keys: "{ed}"}, {name: "bob", keys: "{ed}"}, {name: "carol", keys: "{ed}"}, {name: "dave", keys: "{ed}"}, {name: "erin", keys: "{ed}"}, {name: "frank", keys: "{ed}"}, {name: "grace", keys: "{ed}"}},
+			setup:    "mkdir -p /srv/site; chmod 755 /srv /srv/site",
+			tries: `
+				alice ed in sftp
+				bob   ed after sftp
+				carol ed in sftp
+				dave  ed in
+				erin  ed after sftp
+				frank ed after
+				grace ed in`,
+		},
+		{
+			name: "a chroot without a shell", config: "UsePAM yes\nMatch User alice\n ChrootDirectory /srv/site\nMatch User bob\n ChrootDirectory /srv/site/open\n",
+			accounts: []loginAccount{{name: "alice", keys: "{ed}"}, {name: "bob", keys: "{ed}"}},
+			setup:    "mkdir -p /srv/site/open; chmod 755 /srv /srv/site; chmod 775 /srv/site/open",
+			tries: `
+				alice ed after
+				bob   ed after`,
+		},
+		{
 			name: "/etc/nologin, with PAM", config: "UsePAM yes\nPermitRootLogin prohibit-password\n", accounts: people(), files: map[string]string{"/etc/nologin": "closed\n"},
 			tries: `
 				alice ed after
@@ -824,6 +845,32 @@ func loginHosts() []loginHost {
 				readable   ed in
 				linked     ed in
 				linkeddir  ed in`,
+		},
+		{
+			name: "StrictModes and links on the way", config: "UsePAM yes\n",
+			accounts: []loginAccount{
+				{name: "movedhome", keys: "{ed}"}, {name: "movedopen", keys: "{ed}"}, {name: "foreigndir", keys: "{other}"}, {name: "owner", keys: "{ed}"},
+				{name: "outside", keys: "{other}"}, {name: "below", home: "/srv/site/below/home"}, {name: "dangling", keys: "{ed}"}, {name: "folder", keys: "{ed}"}, {name: "fifo", keys: "{ed}"},
+			},
+			setup: `mkdir -p /srv/site/open; chmod 755 /srv /srv/site; chmod 777 /srv/site/open; cd /home
+				mv movedhome /srv/site/movedhome; ln -s /srv/site/movedhome movedhome
+				mv movedopen /srv/site/open/movedopen; ln -s /srv/site/open/movedopen movedopen
+				rm -r foreigndir/.ssh; ln -s /home/owner/.ssh foreigndir/.ssh; chmod 755 owner/.ssh; chmod 644 owner/.ssh/authorized_keys
+				rm outside/.ssh/authorized_keys; echo '{ed}' >/srv/site/open/keys; ln -s /srv/site/open/keys outside/.ssh/authorized_keys
+				mkdir -p /srv/site/below/home/.ssh; chmod 777 /srv/site/below; echo '{ed}' >/srv/site/below/home/.ssh/authorized_keys; chown -R below:below /srv/site/below/home
+				rm dangling/.ssh/authorized_keys; ln -s nowhere dangling/.ssh/authorized_keys
+				rm folder/.ssh/authorized_keys; mkdir folder/.ssh/authorized_keys
+				rm fifo/.ssh/authorized_keys; mkfifo fifo/.ssh/authorized_keys; chown -h fifo fifo/.ssh/authorized_keys`,
+			tries: `
+				movedhome  ed in
+				movedopen  ed in
+				foreigndir ed no
+				owner      ed in
+				outside    ed no
+				below      ed in
+				dangling   ed no
+				folder     ed no
+				fifo       ed no`,
 		},
 		{
 			name: "StrictModes no", config: "UsePAM yes\nStrictModes no\n",
