@@ -183,7 +183,7 @@ func judgeAllowUsers(t target, p allowUsersParams) (checks.Verdict, error) {
 		for _, v := range s.Values {
 			at := place(v)
 			at.Key, at.Want, at.Got = "allowusers", want, v.Text
-			name, _, _ := strings.Cut(v.Text, "@")
+			name, _, _ := t.config.SplitUser(v.Text)
 			switch {
 			case strings.ContainsAny(name, "*?"):
 				fail(fmt.Sprintf("AllowUsers %s names no one user.", v.Text), at)
