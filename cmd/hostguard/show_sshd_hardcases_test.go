@@ -115,6 +115,8 @@ func hardCases() []hardCase {
 			"sshd_config.d/2.conf": includeDropIns + "Banner /x\n"}, nil, nil, "/etc/ssh/sshd_config.d/2.conf:1"},
 		{"FirstDropInIncludesItsFolder", map[string]string{"sshd_config": includeDropIns, "sshd_config.d/1.conf": includeDropIns}, nil, nil, "/etc/ssh/sshd_config.d/1.conf:1"},
 		{"InterfaceOfAnAddressThatHasNone", map[string]string{"sshd_config": "Match Address fe8::%lo/10,fe80::/10\nBanner /x\n"}, nil, one("banner none"), ""},
+		{"NamesOfListenAddress", map[string]string{"sshd_config": "ListenAddress localhost\nListenAddress lab-multi:23\n"}, nil, one("listenaddress 127.0.0.1:22"), ""},
+		{"NamesOfListenAddressInOneFamily", map[string]string{"sshd_config": "AddressFamily inet\nListenAddress localhost\nListenAddress LAB-multi\n"}, nil, one("listenaddress 10.1.2.4:22"), ""},
 		{"NoClassOfTraffic", map[string]string{"sshd_config": "IPQoS 1.5K\n"}, nil, nil, "/etc/ssh/sshd_config:1"},
 	}
 }
@@ -125,6 +127,10 @@ func TestShowSSHDHardCases(t *testing.T) {
 	t.Parallel()
 	lab.Need(t, lab.SSHD, lab.Root)
 	tree := newSSHDTree(t)
+	const hosts = "127.0.0.1 localhost\n::1 localhost ip6-localhost\n10.1.2.3 lab-multi\n10.1.2.4 lab-multi\n"
+	if err := os.WriteFile(tree.real("/etc/hosts"), []byte(hosts), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	for _, hard := range hardCases() {
 		t.Run(hard.name, func(t *testing.T) {
 			c := &sshdCase{t: t, tree: tree, files: map[string]string{}, args: hard.args}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -120,6 +121,7 @@ func (h *Host) findSSH(ctx context.Context) (*SSHServers, error) {
 
 func (h *Host) parseSSHD(d *SSHD, p *program) (*sshdconf.Config, error) {
 	services := sync.OnceValues(func() ([]byte, error) { return h.ReadFile("/etc/services") })
+	hosts := sync.OnceValues(func() ([]byte, error) { return h.ReadFile("/etc/hosts") })
 	return sshdconf.Parse(sshdFS{h}, sshdconf.Options{
 		Version: p.version, Release: p.release, Arguments: d.Args, NoPAM: p.noPAM, NoGSSAPI: p.noGSS,
 		Home: func(user string) (string, bool) {
@@ -139,7 +141,35 @@ func (h *Host) parseSSHD(d *SSHD, p *program) (*sshdconf.Config, error) {
 			}
 			return servicePort(data, name)
 		},
+		Resolve: func(host string) ([]netip.Addr, bool) {
+			data, err := hosts()
+			if err != nil {
+				return nil, false
+			}
+			return hostAddresses(data, host)
+		},
 	})
+}
+
+// hostAddresses finds a name in hosts(5), in the order of getaddrinfo(3): IPv6
+// comes first. What other names lead to is not asked.
+func hostAddresses(data []byte, name string) ([]netip.Addr, bool) {
+	var six, four []netip.Addr
+	for line := range bytes.Lines(data) {
+		text, _, _ := strings.Cut(string(line), "#")
+		f := strings.Fields(text)
+		if len(f) < 2 || !slices.ContainsFunc(f[1:], func(n string) bool { return strings.EqualFold(n, name) }) {
+			continue
+		}
+		switch a, err := netip.ParseAddr(f[0]); {
+		case err != nil:
+		case a.Is4():
+			four = append(four, a)
+		default:
+			six = append(six, a)
+		}
+	}
+	return append(six, four...), len(six)+len(four) > 0
 }
 
 // servicePort finds a TCP service in services(5).

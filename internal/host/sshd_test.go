@@ -175,6 +175,19 @@ func TestServicePort(t *testing.T) {
 	}
 }
 
+func TestHostAddresses(t *testing.T) {
+	t.Parallel()
+	data := []byte("127.0.0.1 localhost # x\n::1 localhost ip6-localhost\n10.1.2.3\tmulti\n10.1.2.4 multi MULTI2\nfd00::1 six multi\nbad multi\n#10.9.9.9 multi\n")
+	for name, want := range map[string]string{
+		"localhost": "[::1 127.0.0.1] true", "LOCALHOST": "[::1 127.0.0.1] true", "multi": "[fd00::1 10.1.2.3 10.1.2.4] true", "multi2": "[10.1.2.4] true", "nosuch": "[] false",
+	} {
+		addrs, ok := hostAddresses(data, name)
+		if got := fmt.Sprint(addrs, ok); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+}
+
 func TestSSHDDifferences(t *testing.T) {
 	t.Parallel()
 	h := sshTree(t, map[string]string{"etc/ssh/sshd_config": "AllowGroups a b\n"})

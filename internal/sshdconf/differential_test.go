@@ -36,7 +36,7 @@ import (
 // first (see lab.Seed), HOSTGUARD_SSHD the program (default /usr/sbin/sshd), and
 // HOSTGUARD_SSHD_ROOT a tree to run it in.
 
-const defaultCases = 1600
+const defaultCases = 1800
 
 func TestAgreesWithSSHD(t *testing.T) {
 	o := newOracle(t)

@@ -2,6 +2,7 @@ package sshdconf
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 )
 
@@ -127,6 +128,14 @@ func (o *Options) addresses(host, family string) (addrs []netip.Addr, known, ok 
 		}
 		if found, ok = o.Resolve(host); !ok {
 			return nil, false, true
+		}
+		if family == "inet" {
+			found = slices.Clone(found)
+			for i, a := range found {
+				if a == netip.IPv6Loopback() { // hosts(5) takes a name of ::1 for one of 127.0.0.1, too
+					found[i] = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+				}
+			}
 		}
 	}
 	for _, a := range found {
