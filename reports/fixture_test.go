@@ -22,6 +22,7 @@ func fixture() Input {
 			OS: host.OSRelease{ID: "debian", Version: "12", Name: "Debian GNU/Linux 12 (bookworm)"},
 		},
 		Profile: Profile{Name: "true-connector", Title: "TRUE Connector 1.0.8", Digest: "sha256:00", Open: []string{"TC-12", "TC-25"}},
+		Ledger:  &Ledger{Path: "/var/lib/hostguard/keys/ledger.jsonl", Sequence: 12, Head: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", Signed: true},
 		Outcomes: []Outcome{
 			outcome("CLK-001", rules.High, rules.Required, "One time daemon keeps the clock",
 				checks.Passed(checks.Evidence{Source: "unit chrony.service", Key: "state", Want: "active", Got: "active"})),

@@ -34,6 +34,7 @@ type Report struct {
 	Host          Host      `json:"host"`
 	Run           Run       `json:"run"`
 	Profile       Profile   `json:"profile"`
+	Ledger        *Ledger   `json:"ledger,omitempty"`
 	Warnings      []string  `json:"warnings"`
 	Summary       Summary   `json:"summary"`
 	Verdict       Verdict   `json:"verdict"`
@@ -90,6 +91,16 @@ type Profile struct {
 	Open []string `json:"open"`
 }
 
+// Ledger is where the host's ledger of SSH keys stood, nil when it has none that
+// counts. A later ledger that does not have this head on its chain is another,
+// or an older copy (check --expect-head).
+type Ledger struct {
+	Path     string `json:"path"`
+	Sequence int    `json:"sequence"` // how many events it has
+	Head     string `json:"head"`     // the hash of the last one
+	Signed   bool   `json:"signed"`   // the last signature covers it
+}
+
 // Finding is one rule's outcome with the rule's own words.
 type Finding struct {
 	Rule        string            `json:"rule"`
@@ -131,6 +142,7 @@ type Input struct {
 	Interrupted     error          // why the run ended early, nil when it did not
 	Overrides       []string       // where the operator changed the parameters of rules
 	Profile         Profile
+	Ledger          *Ledger
 	Outcomes        []Outcome // every rule of the profile but those that Only leaves out, in the profile's order
 }
 
@@ -181,6 +193,9 @@ func New(in Input) *Report {
 	}
 	for i, o := range in.Outcomes {
 		r.Findings[i] = newFinding(o)
+	}
+	if l := in.Ledger; l != nil {
+		r.Ledger = &Ledger{Path: text(l.Path), Sequence: l.Sequence, Head: text(l.Head), Signed: l.Signed}
 	}
 	r.Warnings = append(warnings(r), each(in.Overrides, text)...)
 	r.Summary = summarize(r.Findings)

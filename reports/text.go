@@ -74,6 +74,13 @@ func (t *textWriter) context(r *Report) {
 	t.labelled("Profile", plain, r.Profile.Name+prefixed(": ", r.Profile.Title))
 	t.labelled("Time", plain, fmt.Sprintf("%s, took %v", r.Run.Started.Format("2006-01-02 15:04:05 UTC"),
 		time.Duration(r.Run.DurationMS*float64(time.Millisecond)).Round(time.Millisecond)))
+	if l := r.Ledger; l != nil {
+		words := fmt.Sprintf("%d %s, head %s", l.Sequence, plural(l.Sequence, "event"), l.Head)
+		if !l.Signed {
+			words += ", the last of them not signed"
+		}
+		t.labelled("Keys", plain, words)
+	}
 	for _, s := range []struct {
 		option string
 		words  []string

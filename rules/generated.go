@@ -810,6 +810,68 @@ var embeddedRules = []Rule{
 		{File: "rules/ssh/attested.yaml", Line: 84, Column: 5, Kind: 2, Text: "ssh"},
 		{File: "rules/ssh/attested.yaml", Line: 84, Column: 10, Kind: 3, Text: "true"},
 	}}, Remediation: Remediation{Hint: "Ask each user, and the owners of accounts that several people use: those need an account each. A key that was made for somebody else is replaced by one that its user makes. Then add the line that the finding shows to attestations in hostguard.yaml."}, node: strictyaml.Node{File: "rules/ssh/attested.yaml", Line: 70, Column: 3}},
+	{ID: "SSH-040", Title: "Every key that lets somebody in stands in the key ledger", Rationale: "A line in authorized_keys is all that an intruder needs to come back. Only a list kept elsewhere, of who was given which key, tells that line from those that belong there.", Source: []string{
+		"TC-23",
+	}, Severity: 3, Tags: []string{
+		"ssh",
+		"keys",
+		"ledger",
+	}, References: []Reference{
+		{Framework: "man", ID: "sshd(8)"},
+	}, Check: "ssh-keys-recorded", Remediation: Remediation{Hint: "Look at each key first (\"hostguard keys list\"): whose is it, and who put it there? Delete the line if nobody knows. Then \"hostguard keys enrol --person ACCOUNT=NAME --reason WHY\" takes down what is in the files; it is no proof that a key belongs there. Keys that are gone from the files are noted as removed in the same run."}, node: strictyaml.Node{File: "rules/ssh/ledger.yaml", Line: 2, Column: 3}},
+	{ID: "SSH-041", Title: "Every key in the key ledger belongs to a named person", Rationale: "When somebody leaves, or a laptop is stolen, the keys to take out are found by the person, not by the account or the comment in the file.", Source: []string{
+		"TC-23",
+	}, Severity: 2, Tags: []string{
+		"ssh",
+		"keys",
+		"ledger",
+	}, References: []Reference{
+		{Framework: "man", ID: "sshd(8)"},
+	}, Check: "ssh-keys-assigned", Remediation: Remediation{Hint: "\"hostguard keys enrol --person ACCOUNT=NAME\" names the person of all keys of an account that have none yet, \"--person-for SHA256:…=NAME\" that of one key. One key for one person: several people with one private key need keys of their own."}, node: strictyaml.Node{File: "rules/ssh/ledger.yaml", Line: 19, Column: 3}},
+	{ID: "SSH-042", Title: "No SSH key is older than three months", Rationale: "A private key that was copied unnoticed is good for as long as its public key stays. The prerequisites end that time after three months.", Source: []string{
+		"TC-23",
+	}, Severity: 3, Tags: []string{
+		"ssh",
+		"keys",
+		"ledger",
+	}, References: []Reference{
+		{Framework: "man", ID: "ssh-keygen(1)"},
+	}, Check: "ssh-keys-age", Params: strictyaml.Node{File: "rules/ssh/ledger.yaml", Line: 47, Column: 11, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/ssh/ledger.yaml", Line: 47, Column: 12, Kind: 2, Text: "max_age"},
+		{File: "rules/ssh/ledger.yaml", Line: 47, Column: 21, Kind: 2, Text: "90d"},
+	}}, Remediation: Remediation{Hint: "Have the user make a new key (\"ssh-keygen -t ed25519\"), add its public half to authorized_keys, have the user log in with it while an administrator's session stays open, delete the old line, then run \"hostguard keys enrol\" and \"hostguard keys note tested --account ACCOUNT\". To delete the line and put it back makes the key no younger."}, node: strictyaml.Node{File: "rules/ssh/ledger.yaml", Line: 36, Column: 3}},
+	{ID: "SSH-043", Title: "No SSH key has to be replaced within two weeks", Rationale: "A key that is replaced in haste on its last day is replaced without a test, or not at all. Two weeks are enough to tell its owner.", Source: []string{
+		"TC-23",
+	}, Severity: 1, Tags: []string{
+		"ssh",
+		"keys",
+		"ledger",
+	}, References: []Reference{
+		{Framework: "man", ID: "ssh-keygen(1)"},
+	}, Check: "ssh-keys-age", Params: strictyaml.Node{File: "rules/ssh/ledger.yaml", Line: 65, Column: 11, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/ssh/ledger.yaml", Line: 65, Column: 12, Kind: 2, Text: "max_age"},
+		{File: "rules/ssh/ledger.yaml", Line: 65, Column: 21, Kind: 2, Text: "90d"},
+		{File: "rules/ssh/ledger.yaml", Line: 65, Column: 26, Kind: 2, Text: "within"},
+		{File: "rules/ssh/ledger.yaml", Line: 65, Column: 34, Kind: 2, Text: "14d"},
+	}}, Remediation: Remediation{Hint: "Tell the person that \"hostguard keys list\" names to make a new key, and \"hostguard keys note informed\" that you did. Where hostguard.yaml changes max_age of SSH-042, change it here too."}, node: strictyaml.Node{File: "rules/ssh/ledger.yaml", Line: 54, Column: 3}},
+	{ID: "SSH-044", Title: "The key ledger is as it was written, and root's alone", Rationale: "A log that can be changed without trace proves nothing about keys, least of all after somebody was in who should not have been.", Source: []string{
+		"TC-23",
+	}, Severity: 3, Tags: []string{
+		"ssh",
+		"keys",
+		"ledger",
+	}, References: []Reference{
+		{Framework: "man", ID: "ssh-keygen(1)"},
+	}, Check: "ssh-key-ledger", Remediation: Remediation{Hint: "Wrong owner or mode: \"chown -R root:root /var/lib/hostguard && chmod -R go-w /var/lib/hostguard && chmod 600 /var/lib/hostguard/keys/signing_key\". A changed line or an unexpected head: find out who changed it before anything else (\"ausearch -f /var/lib/hostguard\", backups); compare with a copy from before. To start anew, move the folder away, keep it, and run \"hostguard keys enrol\": the age of all keys then counts from that day."}, node: strictyaml.Node{File: "rules/ssh/ledger.yaml", Line: 71, Column: 3}},
+	{ID: "SSH-045", Title: "The person of each new key was told, and the key was tried", Rationale: "A key that came in the place of another and was never tried may shut its owner out, and one whose owner knows nothing of it may be somebody else's.", Source: []string{
+		"TC-23",
+	}, Severity: 1, Tags: []string{
+		"ssh",
+		"keys",
+		"ledger",
+	}, References: []Reference{
+		{Framework: "man", ID: "ssh(1)"},
+	}, Check: "ssh-keys-noted", Remediation: Remediation{Hint: "Tell the person, have them log in with the new key, then \"hostguard keys note informed --key SHA256:… --reason HOW\" and \"hostguard keys note tested --key SHA256:…\". It speaks of keys on accounts that had another key before."}, node: strictyaml.Node{File: "rules/ssh/ledger.yaml", Line: 89, Column: 3}},
 	{ID: "STO-001", Title: "The system, docker and the logs have room on their file systems", Rationale: "On a full file system containers cannot write, audit records are lost or the host stops, and logins may fail. Inodes run out as bytes do.", Source: []string{
 		"TC-10",
 	}, Severity: 3, Tags: []string{
@@ -1136,6 +1198,12 @@ var embeddedProfiles = []Profile{
 		{ID: "SSH-032", Level: 2},
 		{ID: "SSH-033", Level: 2},
 		{ID: "SSH-034", Level: 1},
+		{ID: "SSH-040", Level: 2},
+		{ID: "SSH-041", Level: 2},
+		{ID: "SSH-042", Level: 2},
+		{ID: "SSH-043", Level: 1},
+		{ID: "SSH-044", Level: 2},
+		{ID: "SSH-045", Level: 1},
 		{ID: "STO-001", Level: 2},
 		{ID: "STO-002", Level: 2},
 		{ID: "STO-003", Level: 2},

@@ -4,8 +4,12 @@
 package ssh
 
 import (
+	"time"
+
 	"github.com/hostguard/hostguard/checks"
 	"github.com/hostguard/hostguard/internal/host"
+	"github.com/hostguard/hostguard/internal/keyledger"
+	"github.com/hostguard/hostguard/internal/quantity"
 )
 
 const (
@@ -105,5 +109,40 @@ var Checks = []checks.Check{
 		Blind:   blindToKeys + " The keys that come from there.",
 		Needs:   host.Root,
 		Binding: checks.Params(keySourcesParams{}, keyProbe(judgeSources)),
+	},
+	{
+		Name:    "ssh-keys-recorded",
+		Looks:   looksAtLedger + " Each must have an entry there that does not say it is gone.",
+		Blind:   blindToLedger,
+		Needs:   host.Root,
+		Binding: checks.NoParams(aboutKeys(judgeRecorded)),
+	},
+	{
+		Name:    "ssh-keys-assigned",
+		Looks:   looksAtLedger + " Each that the ledger knows must have a person there.",
+		Blind:   blindToLedger + " Whether the person is the one who has the private key.",
+		Needs:   host.Root,
+		Binding: checks.NoParams(aboutKeys(judgeAssigned)),
+	},
+	{
+		Name:    "ssh-keys-age",
+		Looks:   looksAtLedger + " A key's age counts from its first event there, on whatever account: one that is taken out and put back does not become younger.",
+		Blind:   blindToLedger + " How old a key was when it was first enrolled.",
+		Needs:   host.Root,
+		Binding: checks.Params(KeyAgeParams{MaxAge: quantity.Duration(90 * 24 * time.Hour)}, keyAge),
+	},
+	{
+		Name:    "ssh-keys-noted",
+		Looks:   looksAtLedger + " Of each key on an account that had another key before, the ledger must say that its person was informed and that a login with it was tested.",
+		Blind:   blindToLedger,
+		Needs:   host.Root,
+		Binding: checks.NoParams(aboutKeys(judgeNoted)),
+	},
+	{
+		Name:    "ssh-key-ledger",
+		Looks:   "Reads hostguard's key ledger in " + keyledger.Dir + ": each line holds the hash of the line before, each append has a signature over the last hash. Everything must be as it was written, the files root's alone, the signing key private, and an expected head on one of the lines.",
+		Blind:   "A ledger that root wrote anew and signed, and an older copy of ledger and signatures: both are whole. Only a head that was noted elsewhere (reports, syslog) tells, with --expect-head.",
+		Needs:   host.Root,
+		Binding: checks.Params(ledgerParams{}, ledgerIntact),
 	},
 }

@@ -13,6 +13,7 @@ func TestAcceptance(t *testing.T) {
 	lab.Need(t, lab.Virtual)
 	m := lab.StartVM(t)
 	m.Install(lab.Binary(t), "/usr/local/bin/hostguard")
+	enrolOperator(m)
 	ready := func(t *testing.T) {
 		report, code := audited(t, m.For(t))
 		if report.Verdict != reports.Ready || code != exitOK {

@@ -28,6 +28,7 @@ type checkOptions struct {
 	connectors []string
 	only, skip []string
 	failOn     string
+	expectHead string
 	timeout    time.Duration
 	format     string
 	outputs    []string
@@ -60,6 +61,7 @@ are wrong, and nothing was run; 3 a required rule could not be determined.`,
 	f.StringSliceVar(&o.only, "only", nil, "look only at rules with these `ids or tags` (the verdict is PARTIAL)")
 	f.StringSliceVar(&o.skip, "skip", nil, "leave out rules with these `ids or tags` (the verdict is PARTIAL)")
 	f.StringVar(&o.failOn, "fail-on", "", "`severity` from which a failing rule, required or advice, gives exit code 1: low, medium, high or critical (default: any failing required rule)")
+	f.StringVar(&o.expectHead, "expect-head", "", "a `head` that the key ledger had, from an earlier report: it must be on its chain still")
 	f.DurationVar(&o.timeout, "timeout", 30*time.Second, "bound on the whole run")
 	f.StringVar(&o.format, "format", "text", "`format` of the standard output: "+strings.Join(reports.Formats(), " or "))
 	f.StringArrayVarP(&o.outputs, "output", "o", nil, "write a report to a file: `FORMAT=FILE`, - is the standard output (repeatable; replaces the standard output)")
@@ -93,9 +95,19 @@ func check(cmd *cobra.Command, o checkOptions) error {
 			return fmt.Errorf("cannot use --%s: it names no rule and no tag", flag)
 		}
 	}
+	if cmd.Flags().Changed("expect-head") {
+		if err := expectHead(a, o.expectHead); err != nil {
+			return err
+		}
+	}
 	selected, err := choose(a.Bound, o.only, o.skip)
 	if err != nil {
 		return err
+	}
+	if o.expectHead != "" {
+		if err := looksAtLedger(selected); err != nil {
+			return err
+		}
 	}
 	outputs, err := openOutputs(cmd, o)
 	if err != nil {
@@ -121,6 +133,7 @@ func check(cmd *cobra.Command, o checkOptions) error {
 		FailOn:      failOn,
 		Interrupted: context.Cause(ctx),
 		Overrides:   overrides(a),
+		Ledger:      ledgerOf(context.WithoutCancel(ctx), h),
 		Profile:     reports.Profile{Name: a.Profile.Name, Title: a.Profile.Title, Digest: a.Rules.Digest(a.Profile), Open: a.Rules.Open(a.Profile)},
 	}
 	for i, s := range selected {

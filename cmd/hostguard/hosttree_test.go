@@ -170,6 +170,9 @@ func directive(root *os.Root, line string) error {
 	if verb == "augenrules" {
 		return augenrules(root)
 	}
+	if verb == "ledger" {
+		return appendToLedger(root, words)
+	}
 	least := map[string]int{"dir": 1, "link": 2, "mode": 2, "remove": 1, "fifo": 1, "socket": 1, "sparse": 2, "program": 1, "goprogram": 3, "replace": 3, "append": 2, "repeat": 4}
 	n, known := least[verb]
 	if !known || len(words) < n {

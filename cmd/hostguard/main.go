@@ -75,7 +75,7 @@ connector and says READY or NOT READY, and exactly why.`,
 			HiddenDefaultCmd: true,
 		},
 	}
-	root.AddCommand(checkCommand(), explainCommand(), listCommand(), lintCommand(), initCommand(), showCommand(), canaryCommand())
+	root.AddCommand(checkCommand(), explainCommand(), listCommand(), lintCommand(), initCommand(), showCommand(), canaryCommand(), keysCommand())
 	return root
 }
 

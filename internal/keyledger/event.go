@@ -25,7 +25,7 @@ const (
 	LedgerFile      = "ledger.jsonl"
 	CheckpointsFile = "checkpoints.jsonl"
 	SignersFile     = "allowed_signers" // see ssh-keygen(1)
-	SigningKeyFile  = "signing_key"     // a private key of OpenSSH's, without passphrase
+	SigningKeyFile  = "signing_key"     // an Ed25519 key in PKCS #8
 )
 
 // Bounds of what is read and written.

@@ -64,6 +64,14 @@ func (l *Ledger) Find(h Hash) int {
 	return 0
 }
 
+// HeadOf returns the hash of an event, zero when there is no such event.
+func (l *Ledger) HeadOf(sequence int) Hash {
+	if sequence < 1 || sequence > len(l.hashes) {
+		return Hash{}
+	}
+	return l.hashes[sequence-1]
+}
+
 // Unsigned is how many events follow the last signature: an append that did not
 // come to its end. They do not count before they are signed.
 func (l *Ledger) Unsigned() int { return l.Sequence - l.Signed }

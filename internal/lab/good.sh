@@ -13,6 +13,7 @@ chmod 600 /home/operator/.ssh/authorized_keys
 # later is one on a name.
 install -d -m 710 /var/lib/docker
 install -d -m 711 /var/lib/containerd
+install -d -m 700 /var/lib/hostguard
 
 # Debian's own list of servers cannot be reached from here.
 sed -i '/^pool /d' /etc/chrony/chrony.conf

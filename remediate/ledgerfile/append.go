@@ -100,7 +100,7 @@ func (s *Store) takeBack(cause error, ledger *os.File, size int64, checkpoints *
 			err = f.Sync()
 		}
 		if err != nil {
-			return fmt.Errorf("%w; nor could it be taken back (%s: %w): the next hostguard keys enrol, note or log completes it", cause, f.Name(), bare(err))
+			return fmt.Errorf("%w; nor could it be taken back (%s: %w): the next hostguard keys enrol completes it", cause, f.Name(), bare(err))
 		}
 	}
 	return cause

@@ -13,6 +13,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -24,7 +25,6 @@ import (
 	"time"
 
 	pathrs "github.com/cyphar/filepath-securejoin/pathrs-lite"
-	"golang.org/x/crypto/ssh"
 	"golang.org/x/sys/unix"
 
 	"github.com/hostguard/hostguard/internal/keyledger"
@@ -229,20 +229,27 @@ func (s *Store) readSmall(name string) ([]byte, error) {
 	return nil, fmt.Errorf("cannot read %s: %w", name, bare(err))
 }
 
+// pemType is that of a private key in PKCS #8, which ssh-keygen reads since 9.6.
+const pemType = "PRIVATE KEY"
+
 func (s *Store) readKey() error {
 	data, err := s.readSmall(keyledger.SigningKeyFile)
 	if err != nil {
 		return err
 	}
-	key, err := ssh.ParseRawPrivateKey(data)
+	block, _ := pem.Decode(data)
+	if block == nil || block.Type != pemType {
+		return fmt.Errorf("cannot read %s: it is no private key in PEM", keyledger.SigningKeyFile)
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
 		return fmt.Errorf("cannot read %s: %w", keyledger.SigningKeyFile, err)
 	}
-	own, ok := key.(*ed25519.PrivateKey)
+	own, ok := key.(ed25519.PrivateKey)
 	if !ok {
 		return fmt.Errorf("cannot sign with %s: it is no Ed25519 key", keyledger.SigningKeyFile)
 	}
-	s.key = *own
+	s.key = own
 	return nil
 }
 
@@ -251,7 +258,7 @@ func (s *Store) makeKey() error {
 	if err != nil {
 		return err
 	}
-	block, err := ssh.MarshalPrivateKey(key, "hostguard key ledger")
+	data, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return err
 	}
@@ -260,7 +267,7 @@ func (s *Store) makeKey() error {
 	if err := s.makeFile(keyledger.SignersFile, line, 0o644); err != nil {
 		return err
 	}
-	if err := s.makeFile(keyledger.SigningKeyFile, pem.EncodeToMemory(block), 0o600); err != nil {
+	if err := s.makeFile(keyledger.SigningKeyFile, pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: data}), 0o600); err != nil {
 		return err
 	}
 	s.key, s.signers = key, line
