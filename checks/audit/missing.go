@@ -98,6 +98,7 @@ type wantedPath struct {
 	watch        Watch
 	boot, loaded auditrule.Coverage
 	seen         bool // the kernel's side was looked at
+	locked       bool // and only a reboot changes it
 }
 
 func uncovered(ctx context.Context, h *host.Host, watches []Watch) (wanted []wantedPath, unknown []Unknown, err error) {
@@ -109,7 +110,7 @@ func uncovered(ctx context.Context, h *host.Host, watches []Watch) (wanted []wan
 		}
 		for _, p := range sides.paths {
 			p.boot = sides.bootCoverage(p.boot)
-			wanted = append(wanted, wantedPath{p.target, w, p.boot, p.loaded, sides.loadedErr == nil})
+			wanted = append(wanted, wantedPath{p.target, w, p.boot, p.loaded, sides.loadedErr == nil, sides.status.Enabled == 2})
 		}
 	}
 	return wanted, unknown, nil
@@ -296,7 +297,11 @@ func (m *proposer) try(wanted []wantedPath) error {
 				m.out.Open = append(m.out.Open, m.explain(w, name, c, view))
 			}
 		case w.seen && w.loaded.Answer != auditrule.Covered:
-			m.out.Ready = append(m.out.Ready, Gap{Rule: w.watch.Rule, Path: name, Why: why(w.loaded), First: "augenrules --load"})
+			g := Gap{Rule: w.watch.Rule, Path: name, Why: why(w.loaded), First: "augenrules --load"}
+			if w.locked {
+				g.First = "systemctl reboot (the kernel holds its configuration locked)"
+			}
+			m.out.Ready = append(m.out.Ready, g)
 		}
 	}
 	return nil

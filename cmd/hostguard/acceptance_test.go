@@ -2,6 +2,7 @@ package main
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/hostguard/hostguard/internal/lab"
@@ -27,9 +28,27 @@ func TestAcceptance(t *testing.T) {
 	t.Run("audit", func(t *testing.T) {
 		breakEach(t, auditBreakages(), func(t *testing.T) testHost { return m.For(t) })
 	})
+	t.Run("audit locked", func(t *testing.T) { lockedAudit(t, m.For(t)) })
 	t.Run("ready after a reboot", func(t *testing.T) {
 		m.Reboot()
 		ready(t)
+		if list := m.Must("auditctl", "-l"); !strings.Contains(list, newRule) {
+			t.Errorf("the rule that waited for the reboot is not loaded:\n%s", list)
+		}
+	})
+	t.Run("audit enabled late", func(t *testing.T) {
+		m.Must("rm", "/etc/audit/rules.d/99-lock.rules", "/etc/audit/rules.d/60-new.rules")
+		m.Must("augenrules")
+		m.Must("systemctl", "--quiet", "disable", "auditd.service")
+		// journald would enable auditing before anything else.
+		m.WriteFile("/etc/systemd/journald.conf.d/audit.conf", "[Journal]\nAudit=\n")
+		m.RebootWith("")
+		lateAudit(t, m.For(t))
+	})
+	t.Run("audit off", func(t *testing.T) {
+		m.Must("systemctl", "--quiet", "enable", "auditd.service")
+		m.RebootWith("audit=0")
+		offAudit(t, m.For(t))
 	})
 }
 

@@ -179,6 +179,9 @@ func (s *shownPicture) writeText(w io.Writer) error {
 	if s.Problem != "" {
 		fmt.Fprintf(tw, "problem\t%s\n", s.Problem)
 	}
+	if s.Enabled != nil && *s.Enabled == 2 {
+		fmt.Fprintf(tw, "kernel\tlocked (enabled 2): only a reboot changes its rules and settings, and auditctl exits with 0 all the same\n")
+	}
 	for _, each := range s.Settings {
 		disk, kernel := orDash(each.Disk), ""
 		if each.Place != nil {

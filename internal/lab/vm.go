@@ -24,6 +24,7 @@ type Machine struct {
 	work  *workdir
 	boot  string // folder of disk.raw, vmlinuz, initrd.img
 	port  int    // of this machine, on loopback: the guest's port 22
+	args  string // of the kernel, about its audit
 	qemu  *exec.Cmd
 	ended chan struct{}
 	agent *agent
@@ -34,8 +35,11 @@ const (
 	machineTimeout     = 5 * time.Minute // of one program
 )
 
-// kernelArguments: audit from the first process on, as the requirements want.
-const kernelArguments = "root=/dev/vda ro console=ttyS0 net.ifnames=0 audit=1 audit_backlog_limit=8192 mitigations=off"
+const (
+	kernelArguments = "root=/dev/vda ro console=ttyS0 net.ifnames=0 mitigations=off "
+	// auditArguments: from the first process on, as the requirements want.
+	auditArguments = "audit=1 audit_backlog_limit=8192"
+)
 
 // machineDevices: four cores with two threads each, as the requirements want,
 // though the test machine may have fewer.
@@ -60,7 +64,7 @@ func StartVM(t testing.TB) *Machine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := (&Machine{work: work, boot: from}).For(t)
+	m := (&Machine{work: work, boot: from, args: auditArguments}).For(t)
 	t.Cleanup(m.Stop)
 	_, err = Command{Args: []string{"qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw",
 		"-b", filepath.Join(from, "disk.raw"), m.Disk()}}.must()
@@ -105,7 +109,7 @@ func (m *Machine) start() error {
 	socket := m.work.join("agent")
 	_ = os.Remove(socket)
 	m.qemu = exec.Command(path, append([]string{
-		"-kernel", filepath.Join(m.boot, "vmlinuz"), "-initrd", filepath.Join(m.boot, "initrd.img"), "-append", kernelArguments,
+		"-kernel", filepath.Join(m.boot, "vmlinuz"), "-initrd", filepath.Join(m.boot, "initrd.img"), "-append", kernelArguments + m.args,
 		"-serial", "file:" + m.work.join("console.log"),
 		"-chardev", "socket,id=agent,server=on,wait=off,path=" + socket,
 		"-drive", "if=none,id=disk,format=qcow2,file=" + m.Disk(),
@@ -221,6 +225,14 @@ func (m *Machine) Reboot() {
 		m.t.Fatalf("the virtual machine does not shut down; console:\n%s", m.Console())
 	}
 	m.powerOn()
+}
+
+// RebootWith is Reboot with these arguments for the kernel in place of those
+// that have it audit from its start.
+func (m *Machine) RebootWith(arguments string) {
+	m.t.Helper()
+	m.args = arguments
+	m.Reboot()
 }
 
 // PowerCut ends the machine as a power cut would and boots it again.
