@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -117,7 +119,8 @@ func (h *Host) readAuthorizedKeys(ctx context.Context) (*AuthorizedKeys, error) 
 		return nil, err
 	}
 	all := &AuthorizedKeys{}
-	r := &keyReader{h: h, accounts: a, left: maxAllKeyFiles, shared: map[string]*parsedKeys{}}
+	r := &keyReader{h: h, accounts: a, left: maxAllKeyFiles, shared: map[string]*parsedKeys{}, folders: map[string]*os.File{}}
+	defer r.close()
 	for _, d := range s.SSHDs {
 		k := &ServerKeys{SSHD: d, byName: map[string]int{}}
 		all.Servers = append(all.Servers, k)
@@ -183,6 +186,39 @@ type keyReader struct {
 	as       authorizedkeys.Reader
 	left     int64
 	shared   map[string]*parsedKeys // of files that several accounts share
+	folders  map[string]*os.File    // those that homes are in; nil: not to be had
+}
+
+func (r *keyReader) close() {
+	for _, f := range r.folders {
+		if f != nil {
+			f.Close()
+		}
+	}
+}
+
+// maxFolders is how many folders with homes are held open.
+const maxFolders = 32
+
+// homeMissing reports whether there is surely nothing in the place of a user's
+// home, at the cost of one look.
+func (r *keyReader) homeMissing(u *User) bool {
+	dir, name := path.Split(u.Home)
+	if !strings.HasPrefix(u.Home, "/") || name == "" || name == "." || name == ".." {
+		return false
+	}
+	folder, ok := r.folders[dir]
+	if !ok {
+		if len(r.folders) >= maxFolders {
+			return false
+		}
+		if t, err := r.h.follow(dir, false); err == nil {
+			folder = t.file
+		}
+		r.folders[dir] = folder
+	}
+	var st unix.Stat_t
+	return folder != nil && unix.Fstatat(int(folder.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW) == unix.ENOENT
 }
 
 type parsedKeys struct {
@@ -196,7 +232,8 @@ func (r *keyReader) readServer(ctx context.Context, k *ServerKeys, worlds []sshd
 	// The settings are the same in most worlds.
 	type patterns struct {
 		values []sshdconf.Value
-		users  map[string]bool
+		all    bool            // for every account
+		users  map[string]bool // else for these
 	}
 	named := map[string]*patterns{}
 	var order []string
@@ -217,9 +254,12 @@ func (r *keyReader) readServer(ctx context.Context, k *ServerKeys, worlds []sshd
 		id := s.Text()
 		p := named[id]
 		if p == nil {
-			p = &patterns{s.Values, map[string]bool{}}
+			p = &patterns{values: s.Values, users: map[string]bool{}}
 			named[id] = p
 			order = append(order, id)
+		}
+		if p.all = p.all || len(w.Accounts) >= len(r.accounts.Users); p.all {
+			continue
 		}
 		for _, a := range w.Accounts {
 			p.users[a.Name] = true
@@ -228,8 +268,9 @@ func (r *keyReader) readServer(ctx context.Context, k *ServerKeys, worlds []sshd
 	for i := range r.accounts.Users {
 		u := &r.accounts.Users[i]
 		var files []*KeyFile
+		missing := r.homeMissing(u) // as is that of most accounts
 		for _, id := range order {
-			if !named[id].users[u.Name] {
+			if !named[id].all && !named[id].users[u.Name] {
 				continue
 			}
 			for _, v := range named[id].values {
@@ -239,12 +280,18 @@ func (r *keyReader) readServer(ctx context.Context, k *ServerKeys, worlds []sshd
 				if err := ctx.Err(); err != nil {
 					return fmt.Errorf("cannot read the keys of all accounts: %w", context.Cause(ctx))
 				}
+				if missing && (v.Text[0] != '/' && v.Text[0] != '%' || strings.HasPrefix(v.Text, "%h/")) {
+					continue // without working out the path
+				}
 				f := &KeyFile{Pattern: v}
 				var known bool
 				if f.Path, known = expandKeyPath(v.Text, u); !known {
 					f.Refused = "sshd ends every connection on a token of AuthorizedKeysFile that it does not know"
 				}
 				if slices.ContainsFunc(files, func(have *KeyFile) bool { return have.Path == f.Path }) {
+					continue
+				}
+				if missing && strings.HasPrefix(f.Path, u.Home+"/") {
 					continue
 				}
 				if !known || r.read(f, u) {
@@ -297,7 +344,8 @@ func expandKeyPath(pattern string, u *User) (file string, ok bool) {
 // it. It returns false when there is no such file.
 func (r *keyReader) read(f *KeyFile, u *User) (exists bool) {
 	if r.h.Running() {
-		switch err := unix.Faccessat(unix.AT_FDCWD, f.Path, unix.F_OK, unix.AT_SYMLINK_NOFOLLOW); err {
+		var st unix.Stat_t
+		switch unix.Lstat(f.Path, &st) {
 		case unix.ENOENT, unix.ENOTDIR:
 			return false // of most accounts
 		}
