@@ -180,6 +180,19 @@ func TestHardCase07BareShowSaysSo(t *testing.T) {
 	}
 }
 
+// Of an image that does not boot it cannot be told what listens: that matters to
+// the forms that show it.
+func TestHardCase13SocketOfAnImageThatDoesNotBoot(t *testing.T) {
+	t.Parallel()
+	root := smallTree(t, map[string]string{"etc/ssh/sshd_config": "", "usr/lib/systemd/system/ssh.socket": "[Socket]\nListenStream=22\n"})
+	for want, args := range map[int][]string{exitOK: nil, exitIncomplete: {"--origin"}} {
+		out, errs, code := runCommand(append([]string{"show", "sshd", "--root", root}, args...)...)
+		if code != want || !strings.Contains(errs, "cannot tell whether ssh.socket listens") || !strings.Contains(out, "port 22") {
+			t.Errorf("%q: exit code %d, %s", args, code, errs)
+		}
+	}
+}
+
 // HardCase14: what cannot be read is an error that names it, not a value.
 func TestHardCase14UnreadableDropIn(t *testing.T) {
 	t.Parallel()

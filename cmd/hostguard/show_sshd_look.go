@@ -33,6 +33,7 @@ type shownSSHD struct {
 
 	effective *sshdconf.Effective // nil when it is refused
 	origin    bool                // the text form says where each value comes from
+	json      bool                // it is not the text form
 	notes     []string
 	errs      []error
 }
@@ -159,7 +160,7 @@ func newShownSSHD(d *host.SSHD, others []*host.SSHD, o *showSSHDOptions) *shownS
 			PID: d.PID, Unit: printable.String(d.Unit), Others: []string{},
 		},
 		Matched: []shownBlock{}, NotMatched: []shownBlock{}, Sockets: []shownSSHSocket{}, Settings: []shownKeyword{},
-		Remarks: []shownProblem{}, Refused: []shownProblem{}, origin: o.origin,
+		Remarks: []shownProblem{}, Refused: []shownProblem{}, origin: o.origin, json: o.format == "json",
 	}
 	for _, other := range others {
 		s.SSHD.Others = append(s.SSHD.Others, oneLine(other.ArgsFrom))
@@ -179,8 +180,12 @@ func (s *shownSSHD) unseen() error { return errors.Join(s.errs...) }
 // lookAtSockets notes what listens in sshd's place.
 func (s *shownSSHD) lookAtSockets(ctx context.Context, h *host.Host) {
 	sockets, err := h.SSHListens(ctx)
-	if err != nil {
+	switch {
+	case err == nil:
+	case s.origin || s.json: // there it is part of what is shown
 		s.errs = append(s.errs, err)
+	default:
+		s.note("%v", err)
 	}
 	for _, u := range sockets {
 		one := shownSSHSocket{
