@@ -57,19 +57,11 @@ COMMIT
 	} {
 		t.Run(name, func(t *testing.T) {
 			w.t = t
-			w.load(s)
-			for _, wrong := range w.compare(s) {
-				t.Error(wrong)
-			}
-			answers, err := w.answers()
-			if err != nil {
+			if err := w.load(s); err != nil {
 				t.Fatal(err)
 			}
-			for i, e := range w.endpoints {
-				t.Logf("%v %v", e.Local, e.Published)
-				for c, r := range answers[i] {
-					t.Logf("   %d %v %v", c, r.Answer, r)
-				}
+			if wrong := w.try(); wrong != "" {
+				t.Error(wrong)
 			}
 		})
 	}

@@ -193,11 +193,19 @@ func (e *evaluator) try(rule *nftables.Rule, s *state) result {
 func (e *evaluator) step(rule *nftables.Rule, x nftables.Expr, w work, todo *[]work, r *result) *state {
 	s, regs := w.s, w.regs
 	why := reason{rule, w.at - 1}
-	test := func(c condition, not bool) *state {
+	test := func(not bool, when ...condition) *state {
 		if e.boundary != nil {
 			return s
 		}
-		in, out := e.split(s, c, why)
+		in, out := e.split(s, when[0], why)
+		for _, c := range when[1:] {
+			rest := out
+			out = nil
+			for _, o := range rest {
+				i, left := e.split(o, c, why)
+				in, out = append(in, i...), append(out, left...)
+			}
+		}
 		if not {
 			in, out = out, in
 		}
@@ -262,19 +270,19 @@ func (e *evaluator) step(rule *nftables.Rule, x nftables.Expr, w work, todo *[]w
 		copy(regs[x.To:], moved)
 	case nftables.Cmp:
 		c, not := e.comparison(regs[x.From:x.From+len(x.Data)], x)
-		return test(c, not)
+		return test(not, c)
 	case nftables.Range:
-		return test(e.between(regs[x.From:x.From+len(x.Lo)], x.Lo, x.Hi), x.Not)
+		return test(x.Not, e.between(regs[x.From:x.From+len(x.Lo)], x.Lo, x.Hi))
 	case nftables.Lookup:
 		return e.lookup(rule, x, w, todo, r)
 	case nftables.Limit:
 		return quiet(x.Quiet)
 	case nftables.Match:
-		c, not, rate := e.match(s, x)
+		when, rate := e.match(s, x)
 		if rate != nil {
 			return quiet(rate.Quiet)
 		}
-		return test(c, not)
+		return test(false, when...)
 	case nftables.MetaSet:
 		if x.Key == metaMark {
 			t := *s

@@ -10,42 +10,56 @@ import (
 
 var always = condition{}
 
-// match says when a match of iptables holds. One that depends on what came
-// before is returned as its rate.
-func (e *evaluator) match(s *state, x nftables.Match) (c condition, not bool, rate *xtables.Rate) {
+// match says when a match of iptables holds: when one of the conditions does.
+// One that depends on what came before is returned as its rate.
+func (e *evaluator) match(s *state, x nftables.Match) (when []condition, rate *xtables.Rate) {
+	if m, ok := x.Match.(xtables.Ports); ok && m.Either != nil && !m.Either.Not {
+		for _, d := range []dim{srcPort, dstPort} {
+			c := e.ports(s, m)
+			c.and(e.portSet(e.current(s, d), m.Either))
+			when = append(when, c)
+		}
+		return when, nil
+	}
+	if m, ok := x.Match.(xtables.Rate); ok {
+		return nil, &m
+	}
+	return []condition{e.matchOne(s, x)}, nil
+}
+
+// matchOne says when a match holds that is one condition.
+func (e *evaluator) matchOne(s *state, x nftables.Match) condition {
 	switch m := x.Match.(type) {
 	case xtables.Always:
-		return always, false, nil
+		return always
 	case xtables.Never:
-		return never, false, nil
-	case xtables.Rate:
-		return always, false, &m
+		return never
 	case xtables.Ports:
-		return e.ports(s, m), false, nil
+		return e.ports(s, m)
 	case xtables.AddressTypes:
-		return e.addressTypes(s, m), false, nil
+		return e.addressTypes(s, m)
 	case xtables.Conntrack:
-		return e.conntrack(s, m), false, nil
+		return e.conntrack(s, m)
 	case xtables.Mark:
 		of := s.mark
 		if m.Connection {
 			of = s.ctmark
 			if !e.tracked || s.untracked {
-				return never, false, nil
+				return never
 			}
 		}
 		if of.unknown || e.boundary != nil {
-			return condition{unsure: true}, false, nil
+			return condition{unsure: true}
 		}
-		return condition{never: (of.value&m.Mask == m.Value) == m.Not}, false, nil
+		return condition{never: (of.value&m.Mask == m.Value) == m.Not}
 	case xtables.AddrRange:
-		return e.addrRange(s, m), false, nil
+		return e.addrRange(s, m)
 	case xtables.ReversePath:
-		return condition{never: m.Not}, false, nil
+		return condition{never: m.Not}
 	case xtables.IPsec:
-		return condition{never: m.Wants}, false, nil
+		return condition{never: m.Wants}
 	}
-	return condition{unsure: true}, false, nil
+	return condition{unsure: true}
 }
 
 // complement is the condition that holds when c does not; c is about one field.
@@ -135,14 +149,9 @@ func (e *evaluator) ports(s *state, m xtables.Ports) condition {
 	if m.Dest != nil {
 		c.and(e.portSet(e.current(s, dstPort), m.Dest))
 	}
-	if m.Either != nil {
-		src, dst := *m.Either, *m.Either
-		src.Not, dst.Not = false, false
-		any := either(e.portSet(e.current(s, srcPort), &src), e.portSet(e.current(s, dstPort), &dst))
-		if m.Either.Not {
-			any = e.complement(any)
-		}
-		c.and(any)
+	if m.Either != nil && m.Either.Not { // neither is among them
+		c.and(e.portSet(e.current(s, srcPort), m.Either))
+		c.and(e.portSet(e.current(s, dstPort), m.Either))
 	}
 	if m.FlagMask != 0 {
 		syn := e.equal([]value{(value{kind: unknown, sym: 0xc0, bits: 0x02}).masked(m.FlagMask, 0)}, []byte{m.FlagSet})

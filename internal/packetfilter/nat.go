@@ -47,7 +47,7 @@ func (e *evaluator) target(why reason, x nftables.Target, s *state, r *result) *
 		case t.Redirect:
 			e.redirect(why.rule, s, portRange{t.PortMin, t.PortMax, t.PortMin != 0, false}, r)
 		default:
-			to := target{setsAddr: t.Min.IsValid(), setsPort: t.PortMin != 0, port: t.PortMin}
+			to := target{by: why.rule, setsAddr: t.Min.IsValid(), setsPort: t.PortMin != 0, port: t.PortMin}
 			to.unclear = t.Min != t.Max || t.PortMin != t.PortMax
 			if to.setsAddr {
 				to.addr = addrNumber(t.Min)
@@ -115,7 +115,7 @@ func bytesOf(regs *registers, at, n int) ([]byte, bool) {
 // redirect sends packets to the host: to the first address of the interface
 // they came by, or to the loopback address when the host sent them.
 func (e *evaluator) redirect(rule *nftables.Rule, s *state, ports portRange, r *result) {
-	to := target{setsAddr: true, setsPort: ports.set, port: ports.min, unclear: ports.unclear || ports.min != ports.max}
+	to := target{by: rule, setsAddr: true, setsPort: ports.set, port: ports.min, unclear: ports.unclear || ports.min != ports.max}
 	switch {
 	case e.in == nil && e.v6:
 		to.addr = number{0, 1}
@@ -144,7 +144,7 @@ func (e *evaluator) translate(why reason, x nftables.NAT, w work, r *result) *st
 		e.lose(w.s, why)
 		return nil
 	}
-	var to target
+	to := target{by: why.rule}
 	if x.AddrMin >= 0 {
 		n := e.u.width(dstAddr)
 		lo, ok := bytesOf(w.regs, x.AddrMin, n)

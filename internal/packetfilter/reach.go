@@ -35,9 +35,10 @@ type Reach struct {
 	By     string // the rule, policy or decision that lets through or drops
 	Why    string // of unknown: what could not be told
 	// An example: a packet that gets there, or that is dropped.
-	From netip.Addr
-	To   netip.AddrPort
-	In   string // the interface it comes by
+	From     netip.Addr
+	FromPort uint16 // 0: any
+	To       netip.AddrPort
+	In       string // the interface it comes by
 }
 
 // A Class is whose packets are asked about.
@@ -133,14 +134,15 @@ type byProto map[uint8][]passage
 
 func (w *World) passages(endpoints []Endpoint, inside Addrs, v6 bool) (byProto, error) {
 	var flows []passage
-	var all []netip.Addr // all addresses that anybody sends to
+	var all []netip.Addr // all addresses that others than neighbours send to
 	for _, i := range w.Interfaces {
 		for _, p := range i.Addrs {
-			if a := p.Addr(); a.Is6() == v6 && !a.IsLoopback() && (i.Entrance || i.Loopback) {
+			if a := p.Addr(); a.Is6() == v6 && !a.IsLoopback() && !linkLocal.Contains(a) && (i.Entrance || i.Loopback) {
 				all = append(all, a)
 			}
 		}
 	}
+	var ofLinks []netip.Addr
 	for _, in := range w.Interfaces {
 		if !in.Entrance {
 			continue
@@ -149,9 +151,19 @@ func (w *World) passages(endpoints []Endpoint, inside Addrs, v6 bool) (byProto, 
 		if within := sources.within(inside); len(within) > 0 {
 			flows = append(flows, passage{class: Internal, in: in, from: within, to: all})
 		}
+		var onLink []netip.Addr
+		for _, p := range in.Addrs {
+			if p.Addr().Is6() == v6 && linkLocal.Contains(p.Addr()) {
+				onLink = append(onLink, p.Addr())
+			}
+		}
+		if neighbours := sources.within(linkLocal); len(neighbours) > 0 && len(onLink) > 0 {
+			flows = append(flows, passage{class: Internal, in: in, from: neighbours, to: onLink})
+			ofLinks = append(ofLinks, onLink...)
+		}
 		var facing []netip.Addr
 		for _, a := range all {
-			if owner := w.owner(a); owner == in && !linkLocal.Contains(a) || !inside.Contains(a) {
+			if w.owner(a) == in || !inside.Contains(a) {
 				facing = append(facing, a)
 			}
 		}
@@ -175,7 +187,7 @@ func (w *World) passages(endpoints []Endpoint, inside Addrs, v6 bool) (byProto, 
 	for _, f := range flows {
 		cuts = append(cuts, f.from)
 	}
-	t := NewTracer(w, v6, cuts, slices.Concat(all, itself), ports)
+	t := NewTracer(w, v6, cuts, slices.Concat(all, ofLinks, itself), ports)
 	passages := byProto{}
 	for proto := range protos {
 		for _, f := range flows {
@@ -353,7 +365,7 @@ func (w *World) reachBy(endpoints []Endpoint, i int, p passage, to netip.AddrPor
 		at.In = p.in.Name
 	}
 	var perhaps, others Sources
-	var doubt, barrier, sure *Fate
+	var doubt, barrier, sure, elsewhere *Fate
 	var seen bool
 	for j := range p.fates {
 		f := &p.fates[j]
@@ -378,6 +390,9 @@ func (w *World) reachBy(endpoints []Endpoint, i int, p passage, to netip.AddrPor
 			if f.Kind == Dropped && (barrier == nil || f.Sure && s.count() > barrier.Sources(p.from).count()) {
 				barrier = f
 			}
+			if f.Kind != Dropped && f.Translated() {
+				elsewhere = f
+			}
 			continue
 		}
 		if f.Sure {
@@ -389,6 +404,12 @@ func (w *World) reachBy(endpoints []Endpoint, i int, p passage, to netip.AddrPor
 		perhaps = perhaps.join(s)
 		doubt = f
 	}
+	for _, f := range []*Fate{sure, doubt} {
+		if f != nil {
+			at.FromPort = f.SourcePort()
+			break
+		}
+	}
 	switch {
 	case sure != nil:
 		at.Answer, at.By, at.From = Yes, sure.By.String(), sure.Sources(p.from).Witness()
@@ -398,6 +419,10 @@ func (w *World) reachBy(endpoints []Endpoint, i int, p passage, to netip.AddrPor
 		at.Answer, at.By, at.Why, at.From = Unknown, doubt.By.String(), doubt.Why(), doubt.Sources(p.from).Witness()
 	case barrier != nil:
 		at.Answer, at.By, at.From = No, barrier.By.String(), barrier.Sources(p.from).Witness()
+	case elsewhere != nil && e.matches(to):
+		led, _ := elsewhere.Arrives(to.Addr(), to.Port())
+		at.Answer, at.From = No, elsewhere.Sources(p.from).Witness()
+		at.By = fmt.Sprintf("packets for it are led to %v by %v", led, elsewhere.state.to.by)
 	case seen && e.matches(to):
 		at.Answer, at.By, at.From = No, "nothing takes it there", p.from[0].From
 	default:
@@ -471,7 +496,7 @@ func (w *World) translations(endpoints []Endpoint, passages byProto) []Translati
 							}
 							found[k] = t
 						}
-						r := Reach{Answer: Yes, By: f.By.String(), From: f.Sources(p.from).Witness(), To: to}
+						r := Reach{Answer: Yes, By: f.By.String(), From: f.Sources(p.from).Witness(), FromPort: f.SourcePort(), To: to}
 						if p.in != nil {
 							r.In = p.in.Name
 						}
@@ -499,6 +524,9 @@ func (r Reach) String() string {
 	s := r.By
 	if r.From.IsValid() {
 		s = fmt.Sprintf("%s (from %v", r.By, r.From)
+		if r.FromPort != 0 {
+			s += fmt.Sprintf(" port %d", r.FromPort)
+		}
 		if r.In != "" {
 			s += " by " + r.In
 		}

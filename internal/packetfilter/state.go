@@ -33,6 +33,7 @@ type target struct {
 	setsAddr bool
 	setsPort bool
 	unclear  bool // one of several
+	by       *nftables.Rule
 }
 
 // A reason is why something could not be told: an expression of a rule.

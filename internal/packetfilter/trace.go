@@ -124,6 +124,22 @@ func (s Sources) Witness() netip.Addr {
 	return low.addr(s.u.v6)
 }
 
+// SourcePort is a port that they come from, 0 when any unprivileged one will do.
+func (f *Fate) SourcePort() uint16 {
+	lows, b := f.u.lows[srcPort], f.state.region[srcPort]
+	for i := range lows {
+		if b.has(i) && (i+1 == len(lows) || lows[i+1].lo > 32768) {
+			return 0
+		}
+	}
+	for i := range lows {
+		if b.has(i) && lows[i].lo != 0 {
+			return uint16(lows[i].lo)
+		}
+	}
+	return 1
+}
+
 func (u *universe) value(d dim, n number) int {
 	i, ok := slices.BinarySearchFunc(u.lows[d], n, compareNumbers)
 	if !ok {
