@@ -478,6 +478,234 @@ var embeddedRules = []Rule{
 		{File: "rules/hardware/capacity.yaml", Line: 54, Column: 5, Kind: 2, Text: "log_size"},
 		{File: "rules/hardware/capacity.yaml", Line: 54, Column: 15, Kind: 3, Text: "true"},
 	}}, Remediation: Remediation{Hint: "In the compose file give each service \"deploy: {resources: {limits: {cpus: '1', memory: 1024M}}}\" and \"logging: {options: {max-size: 200M}}\", then \"docker compose up -d\". For all logs at once, set \"log-opts\": {\"max-size\": \"100m\", \"max-file\": \"3\"} in /etc/docker/daemon.json and restart Docker. Containers that exist keep what they were made with until they are made anew."}, node: strictyaml.Node{File: "rules/hardware/capacity.yaml", Line: 40, Column: 3}},
+	{ID: "LOG-001", Title: "Only root and the syslog daemon make files in /var/log", Rationale: "Whoever can write the folder can remove a log, or put a file of his own or a link in its place, whatever the modes of the logs themselves.", Source: []string{
+		"TC-26",
+	}, Severity: 3, Tags: []string{
+		"logs",
+		"files",
+	}, References: []Reference{
+		{Framework: "man", ID: "hier(7)"},
+	}, Check: "file-mode", Params: strictyaml.Node{File: "rules/logs/logs.yaml", Line: 15, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/logs/logs.yaml", Line: 15, Column: 5, Kind: 2, Text: "paths"},
+		{File: "rules/logs/logs.yaml", Line: 15, Column: 12, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/logs/logs.yaml", Line: 15, Column: 13, Kind: 2, Text: "/var/log"},
+		}},
+		{File: "rules/logs/logs.yaml", Line: 16, Column: 5, Kind: 2, Text: "owner"},
+		{File: "rules/logs/logs.yaml", Line: 16, Column: 12, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/logs/logs.yaml", Line: 16, Column: 13, Kind: 2, Text: "root"},
+		}},
+		{File: "rules/logs/logs.yaml", Line: 17, Column: 5, Kind: 2, Text: "group"},
+		{File: "rules/logs/logs.yaml", Line: 17, Column: 12, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/logs/logs.yaml", Line: 17, Column: 13, Kind: 2, Text: "root"},
+			{File: "rules/logs/logs.yaml", Line: 17, Column: 19, Kind: 2, Text: "adm"},
+			{File: "rules/logs/logs.yaml", Line: 17, Column: 24, Kind: 2, Text: "syslog"},
+		}},
+		{File: "rules/logs/logs.yaml", Line: 18, Column: 5, Kind: 2, Text: "mode"},
+		{File: "rules/logs/logs.yaml", Line: 18, Column: 11, Kind: 2, Text: "0755"},
+		{File: "rules/logs/logs.yaml", Line: 19, Column: 5, Kind: 2, Text: "dir_mode"},
+		{File: "rules/logs/logs.yaml", Line: 19, Column: 15, Kind: 2, Text: "0755"},
+		{File: "rules/logs/logs.yaml", Line: 20, Column: 5, Kind: 2, Text: "group_writers"},
+		{File: "rules/logs/logs.yaml", Line: 20, Column: 20, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/logs/logs.yaml", Line: 20, Column: 21, Kind: 2, Text: "syslog"},
+		}},
+	}}, Remediation: Remediation{Hint: "chown root:root /var/log && chmod 755 /var/log (Ubuntu: root:syslog and 775, since its syslog daemon makes the files itself); setfacl -b /var/log takes off access lists."}, node: strictyaml.Node{File: "rules/logs/logs.yaml", Line: 3, Column: 3}},
+	{ID: "LOG-002", Title: "The system's log files are read by root and the group adm only", Rationale: "auth.log, syslog and their like hold user names, addresses, commands and at times passwords that were typed in the wrong place. Who can write them can hide an attack.", Source: []string{
+		"TC-26",
+	}, Severity: 3, Tags: []string{
+		"logs",
+		"files",
+	}, References: []Reference{
+		{Framework: "man", ID: "rsyslog.conf(5)"},
+		{Framework: "man", ID: "logrotate(8)"},
+	}, Check: "file-mode", Params: strictyaml.Node{File: "rules/logs/logs.yaml", Line: 39, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/logs/logs.yaml", Line: 39, Column: 5, Kind: 2, Text: "paths"},
+		{File: "rules/logs/logs.yaml", Line: 40, Column: 7, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/logs/logs.yaml", Line: 40, Column: 9, Kind: 2, Text: "/var/log/auth.log*"},
+			{File: "rules/logs/logs.yaml", Line: 41, Column: 9, Kind: 2, Text: "/var/log/authpriv.log*"},
+			{File: "rules/logs/logs.yaml", Line: 42, Column: 9, Kind: 2, Text: "/var/log/boot.log*"},
+			{File: "rules/logs/logs.yaml", Line: 43, Column: 9, Kind: 2, Text: "/var/log/cron*"},
+			{File: "rules/logs/logs.yaml", Line: 44, Column: 9, Kind: 2, Text: "/var/log/daemon.log*"},
+			{File: "rules/logs/logs.yaml", Line: 45, Column: 9, Kind: 2, Text: "/var/log/debug*"},
+			{File: "rules/logs/logs.yaml", Line: 46, Column: 9, Kind: 2, Text: "/var/log/kern.log*"},
+			{File: "rules/logs/logs.yaml", Line: 47, Column: 9, Kind: 2, Text: "/var/log/localmessages*"},
+			{File: "rules/logs/logs.yaml", Line: 48, Column: 9, Kind: 2, Text: "/var/log/maillog*"},
+			{File: "rules/logs/logs.yaml", Line: 49, Column: 9, Kind: 2, Text: "/var/log/mail"},
+			{File: "rules/logs/logs.yaml", Line: 50, Column: 9, Kind: 2, Text: "/var/log/mail.*"},
+			{File: "rules/logs/logs.yaml", Line: 51, Column: 9, Kind: 2, Text: "/var/log/messages*"},
+			{File: "rules/logs/logs.yaml", Line: 52, Column: 9, Kind: 2, Text: "/var/log/secure*"},
+			{File: "rules/logs/logs.yaml", Line: 53, Column: 9, Kind: 2, Text: "/var/log/spooler*"},
+			{File: "rules/logs/logs.yaml", Line: 54, Column: 9, Kind: 2, Text: "/var/log/sudo.log*"},
+			{File: "rules/logs/logs.yaml", Line: 55, Column: 9, Kind: 2, Text: "/var/log/syslog*"},
+			{File: "rules/logs/logs.yaml", Line: 56, Column: 9, Kind: 2, Text: "/var/log/user.log*"},
+			{File: "rules/logs/logs.yaml", Line: 57, Column: 9, Kind: 2, Text: "/var/log/warn*"},
+		}},
+		{File: "rules/logs/logs.yaml", Line: 58, Column: 5, Kind: 2, Text: "owner"},
+		{File: "rules/logs/logs.yaml", Line: 58, Column: 12, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/logs/logs.yaml", Line: 58, Column: 13, Kind: 2, Text: "root"},
+			{File: "rules/logs/logs.yaml", Line: 58, Column: 19, Kind: 2, Text: "syslog"},
+		}},
+		{File: "rules/logs/logs.yaml", Line: 59, Column: 5, Kind: 2, Text: "group"},
+		{File: "rules/logs/logs.yaml", Line: 59, Column: 12, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/logs/logs.yaml", Line: 59, Column: 13, Kind: 2, Text: "root"},
+			{File: "rules/logs/logs.yaml", Line: 59, Column: 19, Kind: 2, Text: "adm"},
+			{File: "rules/logs/logs.yaml", Line: 59, Column: 24, Kind: 2, Text: "syslog"},
+		}},
+		{File: "rules/logs/logs.yaml", Line: 60, Column: 5, Kind: 2, Text: "mode"},
+		{File: "rules/logs/logs.yaml", Line: 60, Column: 11, Kind: 2, Text: "0640"},
+		{File: "rules/logs/logs.yaml", Line: 61, Column: 5, Kind: 2, Text: "dir_mode"},
+		{File: "rules/logs/logs.yaml", Line: 61, Column: 15, Kind: 2, Text: "0750"},
+	}}, Remediation: Remediation{Hint: "chown root:adm FILE && chmod 640 FILE, and setfacl -b FILE takes off an access list. Mend what makes the next file, too, or it comes back tomorrow: $FileOwner, $FileGroup and $FileCreateMode 0640 in /etc/rsyslog.conf, \"create 0640 root adm\" in /etc/logrotate.d. Services outside of the system's own (docker's plug-ins, applications) need a file of their own."}, node: strictyaml.Node{File: "rules/logs/logs.yaml", Line: 26, Column: 3}},
+	{ID: "LOG-003", Title: "The journal is read by root and the groups systemd-journal and adm only", Rationale: "The journal holds what every service and container says, with the environment of some. Its files are the only log there is on a host without a syslog daemon.", Source: []string{
+		"TC-26",
+	}, Severity: 3, Tags: []string{
+		"logs",
+		"files",
+	}, References: []Reference{
+		{Framework: "man", ID: "systemd-journald.service(8)"},
+		{Framework: "man", ID: "acl(5)"},
+	}, Check: "file-mode", Params: strictyaml.Node{File: "rules/logs/logs.yaml", Line: 81, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/logs/logs.yaml", Line: 81, Column: 5, Kind: 2, Text: "paths"},
+		{File: "rules/logs/logs.yaml", Line: 81, Column: 12, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/logs/logs.yaml", Line: 81, Column: 13, Kind: 2, Text: "/var/log/journal"},
+			{File: "rules/logs/logs.yaml", Line: 81, Column: 31, Kind: 2, Text: "/run/log/journal"},
+		}},
+		{File: "rules/logs/logs.yaml", Line: 82, Column: 5, Kind: 2, Text: "recursive"},
+		{File: "rules/logs/logs.yaml", Line: 82, Column: 16, Kind: 3, Text: "true"},
+		{File: "rules/logs/logs.yaml", Line: 83, Column: 5, Kind: 2, Text: "owner"},
+		{File: "rules/logs/logs.yaml", Line: 83, Column: 12, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/logs/logs.yaml", Line: 83, Column: 13, Kind: 2, Text: "root"},
+			{File: "rules/logs/logs.yaml", Line: 83, Column: 19, Kind: 2, Text: "systemd-journal-remote"},
+		}},
+		{File: "rules/logs/logs.yaml", Line: 84, Column: 5, Kind: 2, Text: "group"},
+		{File: "rules/logs/logs.yaml", Line: 84, Column: 12, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/logs/logs.yaml", Line: 84, Column: 13, Kind: 2, Text: "root"},
+			{File: "rules/logs/logs.yaml", Line: 84, Column: 19, Kind: 2, Text: "systemd-journal"},
+			{File: "rules/logs/logs.yaml", Line: 84, Column: 36, Kind: 2, Text: "systemd-journal-remote"},
+		}},
+		{File: "rules/logs/logs.yaml", Line: 85, Column: 5, Kind: 2, Text: "mode"},
+		{File: "rules/logs/logs.yaml", Line: 85, Column: 11, Kind: 2, Text: "0640"},
+		{File: "rules/logs/logs.yaml", Line: 86, Column: 5, Kind: 2, Text: "dir_mode"},
+		{File: "rules/logs/logs.yaml", Line: 86, Column: 15, Kind: 2, Text: "0755"},
+		{File: "rules/logs/logs.yaml", Line: 87, Column: 5, Kind: 2, Text: "acl_groups"},
+		{File: "rules/logs/logs.yaml", Line: 87, Column: 17, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/logs/logs.yaml", Line: 87, Column: 18, Kind: 2, Text: "adm"},
+			{File: "rules/logs/logs.yaml", Line: 87, Column: 23, Kind: 2, Text: "wheel"},
+			{File: "rules/logs/logs.yaml", Line: 87, Column: 30, Kind: 2, Text: "systemd-journal"},
+		}},
+		{File: "rules/logs/logs.yaml", Line: 88, Column: 5, Kind: 2, Text: "acl_user_in_name"},
+		{File: "rules/logs/logs.yaml", Line: 88, Column: 23, Kind: 3, Text: "true"},
+	}}, Remediation: Remediation{Hint: "systemd-tmpfiles --create --prefix /var/log/journal --prefix /run/log/journal restores owner, mode and access lists of the folders and of the system's journal. For the rest: setfacl -b FILE, chown root:systemd-journal FILE, chmod 640 FILE. An entry that comes back is in a file of /etc/tmpfiles.d."}, node: strictyaml.Node{File: "rules/logs/logs.yaml", Line: 68, Column: 3}},
+	{ID: "LOG-004", Title: "The audit log is read by root and the group of log_group only", Rationale: "The audit log shows an intruder what is watched and whether he was seen; one he can write shows nothing.", Source: []string{
+		"TC-26",
+	}, Severity: 3, Tags: []string{
+		"logs",
+		"files",
+	}, References: []Reference{
+		{Framework: "man", ID: "auditd.conf(5)"},
+	}, Check: "audit-log-mode", Remediation: Remediation{Hint: "chown -R root:adm /var/log/audit && chmod 750 /var/log/audit && chmod 640 /var/log/audit/*, with the group of log_group in /etc/audit/auditd.conf in place of adm; setfacl -Rb /var/log/audit takes off access lists. A log_group that is the primary group of accounts, such as users, lets all of them read: use one of its own."}, node: strictyaml.Node{File: "rules/logs/logs.yaml", Line: 95, Column: 3}},
+	{ID: "LOG-005", Title: "The record of failed logins is read by root and the group utmp only", Rationale: "People type their password where the name belongs: btmp holds it in clear.", Source: []string{
+		"TC-26",
+	}, Severity: 2, Tags: []string{
+		"logs",
+		"files",
+		"login",
+	}, References: []Reference{
+		{Framework: "man", ID: "lastb(1)"},
+	}, Check: "file-mode", Params: strictyaml.Node{File: "rules/logs/logs.yaml", Line: 122, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/logs/logs.yaml", Line: 122, Column: 5, Kind: 2, Text: "paths"},
+		{File: "rules/logs/logs.yaml", Line: 122, Column: 12, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/logs/logs.yaml", Line: 122, Column: 13, Kind: 2, Text: "/var/log/btmp*"},
+		}},
+		{File: "rules/logs/logs.yaml", Line: 123, Column: 5, Kind: 2, Text: "owner"},
+		{File: "rules/logs/logs.yaml", Line: 123, Column: 12, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/logs/logs.yaml", Line: 123, Column: 13, Kind: 2, Text: "root"},
+		}},
+		{File: "rules/logs/logs.yaml", Line: 124, Column: 5, Kind: 2, Text: "group"},
+		{File: "rules/logs/logs.yaml", Line: 124, Column: 12, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/logs/logs.yaml", Line: 124, Column: 13, Kind: 2, Text: "root"},
+			{File: "rules/logs/logs.yaml", Line: 124, Column: 19, Kind: 2, Text: "utmp"},
+		}},
+		{File: "rules/logs/logs.yaml", Line: 125, Column: 5, Kind: 2, Text: "mode"},
+		{File: "rules/logs/logs.yaml", Line: 125, Column: 11, Kind: 2, Text: "0660"},
+		{File: "rules/logs/logs.yaml", Line: 126, Column: 5, Kind: 2, Text: "dir_mode"},
+		{File: "rules/logs/logs.yaml", Line: 126, Column: 15, Kind: 2, Text: "0750"},
+	}}, Remediation: Remediation{Hint: "chown root:utmp /var/log/btmp* && chmod 660 /var/log/btmp*, and \"create 0660 root utmp\" in /etc/logrotate.d/btmp."}, node: strictyaml.Node{File: "rules/logs/logs.yaml", Line: 111, Column: 3}},
+	{ID: "LOG-006", Title: "The records of logins are written by root and the group utmp only", Rationale: "wtmp and lastlog say who was on the host and when; who can write them can take a session out. Everybody may read them on every distribution.", Source: []string{
+		"TC-26",
+	}, Severity: 2, Tags: []string{
+		"logs",
+		"files",
+		"login",
+	}, References: []Reference{
+		{Framework: "man", ID: "wtmp(5)"},
+		{Framework: "man", ID: "lastlog(8)"},
+	}, Check: "file-mode", Params: strictyaml.Node{File: "rules/logs/logs.yaml", Line: 144, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/logs/logs.yaml", Line: 144, Column: 5, Kind: 2, Text: "paths"},
+		{File: "rules/logs/logs.yaml", Line: 145, Column: 7, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/logs/logs.yaml", Line: 145, Column: 9, Kind: 2, Text: "/var/log/wtmp*"},
+			{File: "rules/logs/logs.yaml", Line: 146, Column: 9, Kind: 2, Text: "/var/log/lastlog*"},
+			{File: "rules/logs/logs.yaml", Line: 147, Column: 9, Kind: 2, Text: "/var/log/faillog*"},
+			{File: "rules/logs/logs.yaml", Line: 148, Column: 9, Kind: 2, Text: "/run/utmp"},
+			{File: "rules/logs/logs.yaml", Line: 149, Column: 9, Kind: 2, Text: "/var/lib/wtmpdb"},
+			{File: "rules/logs/logs.yaml", Line: 150, Column: 9, Kind: 2, Text: "/var/lib/wtmpdb/*"},
+			{File: "rules/logs/logs.yaml", Line: 151, Column: 9, Kind: 2, Text: "/var/lib/lastlog"},
+			{File: "rules/logs/logs.yaml", Line: 152, Column: 9, Kind: 2, Text: "/var/lib/lastlog/*"},
+		}},
+		{File: "rules/logs/logs.yaml", Line: 153, Column: 5, Kind: 2, Text: "owner"},
+		{File: "rules/logs/logs.yaml", Line: 153, Column: 12, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/logs/logs.yaml", Line: 153, Column: 13, Kind: 2, Text: "root"},
+		}},
+		{File: "rules/logs/logs.yaml", Line: 154, Column: 5, Kind: 2, Text: "group"},
+		{File: "rules/logs/logs.yaml", Line: 154, Column: 12, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/logs/logs.yaml", Line: 154, Column: 13, Kind: 2, Text: "root"},
+			{File: "rules/logs/logs.yaml", Line: 154, Column: 19, Kind: 2, Text: "utmp"},
+		}},
+		{File: "rules/logs/logs.yaml", Line: 155, Column: 5, Kind: 2, Text: "mode"},
+		{File: "rules/logs/logs.yaml", Line: 155, Column: 11, Kind: 2, Text: "0664"},
+		{File: "rules/logs/logs.yaml", Line: 156, Column: 5, Kind: 2, Text: "dir_mode"},
+		{File: "rules/logs/logs.yaml", Line: 156, Column: 15, Kind: 2, Text: "0755"},
+	}}, Remediation: Remediation{Hint: "chown root:utmp /var/log/wtmp /var/log/lastlog && chmod 664 /var/log/wtmp /var/log/lastlog, and \"create 0664 root utmp\" in /etc/logrotate.d/wtmp. What writes as another user must get that right otherwise: no program needs it."}, node: strictyaml.Node{File: "rules/logs/logs.yaml", Line: 131, Column: 3}},
+	{ID: "LOG-007", Title: "Nothing below /var/log is written by everybody", Rationale: "A log that any process of the host can write, one that broke out of a container included, proves nothing, and a folder that everybody can write fills the file system or leads the log's writer elsewhere by a link.", Source: []string{
+		"TC-26",
+	}, Severity: 3, Tags: []string{
+		"logs",
+		"files",
+	}, Check: "file-mode", Params: strictyaml.Node{File: "rules/logs/logs.yaml", Line: 172, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/logs/logs.yaml", Line: 172, Column: 5, Kind: 2, Text: "paths"},
+		{File: "rules/logs/logs.yaml", Line: 172, Column: 12, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/logs/logs.yaml", Line: 172, Column: 13, Kind: 2, Text: "/var/log"},
+		}},
+		{File: "rules/logs/logs.yaml", Line: 173, Column: 5, Kind: 2, Text: "recursive"},
+		{File: "rules/logs/logs.yaml", Line: 173, Column: 16, Kind: 3, Text: "true"},
+		{File: "rules/logs/logs.yaml", Line: 174, Column: 5, Kind: 2, Text: "mode"},
+		{File: "rules/logs/logs.yaml", Line: 174, Column: 11, Kind: 2, Text: "7775"},
+		{File: "rules/logs/logs.yaml", Line: 175, Column: 5, Kind: 2, Text: "dir_mode"},
+		{File: "rules/logs/logs.yaml", Line: 175, Column: 15, Kind: 2, Text: "7775"},
+		{File: "rules/logs/logs.yaml", Line: 176, Column: 5, Kind: 2, Text: "acl_users"},
+		{File: "rules/logs/logs.yaml", Line: 176, Column: 16, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/logs/logs.yaml", Line: 176, Column: 17, Kind: 2, Text: "*"},
+		}},
+		{File: "rules/logs/logs.yaml", Line: 177, Column: 5, Kind: 2, Text: "acl_groups"},
+		{File: "rules/logs/logs.yaml", Line: 177, Column: 17, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/logs/logs.yaml", Line: 177, Column: 18, Kind: 2, Text: "*"},
+		}},
+	}}, Remediation: Remediation{Hint: "chmod o-w PATH; give the program that writes there a user or group of its own and that the file. The modes come back when the program's own configuration, its unit's LogsDirectoryMode= and UMask= or a file in /etc/logrotate.d or /etc/tmpfiles.d says so."}, node: strictyaml.Node{File: "rules/logs/logs.yaml", Line: 162, Column: 3}},
+	{ID: "LOG-008", Title: "Who can log in reads the system's logs only when meant to", Rationale: "Cloud images put their first user into adm. Members of adm and systemd-journal read everything that the host's services say, without leaving a trace.", Source: []string{
+		"TC-26",
+	}, Severity: 1, Tags: []string{
+		"logs",
+		"accounts",
+	}, References: []Reference{
+		{Framework: "man", ID: "systemd-journald.service(8)"},
+	}, Check: "group-members", Params: strictyaml.Node{File: "rules/logs/logs.yaml", Line: 196, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/logs/logs.yaml", Line: 196, Column: 5, Kind: 2, Text: "groups"},
+		{File: "rules/logs/logs.yaml", Line: 196, Column: 13, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/logs/logs.yaml", Line: 196, Column: 14, Kind: 2, Text: "adm"},
+			{File: "rules/logs/logs.yaml", Line: 196, Column: 19, Kind: 2, Text: "systemd-journal"},
+			{File: "rules/logs/logs.yaml", Line: 196, Column: 36, Kind: 2, Text: "syslog"},
+			{File: "rules/logs/logs.yaml", Line: 196, Column: 44, Kind: 2, Text: "utmp"},
+		}},
+	}}, Remediation: Remediation{Hint: "gpasswd --delete USER adm (sessions that are open keep the group), or, for accounts that are meant to, \"parameters: {LOG-008: {allow: [USER]}}\" in hostguard.yaml."}, node: strictyaml.Node{File: "rules/logs/logs.yaml", Line: 184, Column: 3}},
 	{ID: "SSH-001", Title: "Every account logs in over SSH with a key, from every address", Rationale: "A password that is guessed or stolen once opens the host with the connector's keys and data. One Match block, or a keyboard-interactive prompt behind which PAM asks for the same password, is enough.", Source: []string{
 		"TC-14",
 	}, Severity: 4, Tags: []string{
@@ -1171,6 +1399,14 @@ var embeddedProfiles = []Profile{
 		{ID: "HW-001", Level: 2},
 		{ID: "HW-002", Level: 2},
 		{ID: "HW-003", Level: 2},
+		{ID: "LOG-001", Level: 2},
+		{ID: "LOG-002", Level: 2},
+		{ID: "LOG-003", Level: 2},
+		{ID: "LOG-004", Level: 2},
+		{ID: "LOG-005", Level: 2},
+		{ID: "LOG-006", Level: 2},
+		{ID: "LOG-007", Level: 2},
+		{ID: "LOG-008", Level: 1},
 		{ID: "SSH-001", Level: 2},
 		{ID: "SSH-002", Level: 2},
 		{ID: "SSH-003", Level: 2},

@@ -7,6 +7,7 @@ import (
 	"github.com/hostguard/hostguard/checks/audit"
 	"github.com/hostguard/hostguard/checks/clock"
 	"github.com/hostguard/hostguard/checks/docker"
+	"github.com/hostguard/hostguard/checks/files"
 	"github.com/hostguard/hostguard/checks/hardware"
 	"github.com/hostguard/hostguard/checks/services"
 	"github.com/hostguard/hostguard/checks/ssh"
@@ -20,6 +21,7 @@ var Families = [][]checks.Check{
 	audit.Checks,
 	clock.Checks,
 	docker.Checks,
+	files.Checks,
 	hardware.Checks,
 	services.Checks,
 	ssh.Checks,

@@ -114,12 +114,26 @@ func breakages() []breakage {
 	add("auditd is told to read another file", apply, undo,
 		map[string]want{"AUD-005": fails("/etc/audit-lab/auditd.conf")})
 
+	// TC-26
+	for _, b := range []struct{ rule, name, do, undo, says string }{
+		{"LOG-001", "the folder of the logs is the group's to write", "chmod 775 /var/log", "chmod 755 /var/log", "/var/log has the mode 0775"},
+		{"LOG-002", "a rotated log is everybody's to read", "install -m 644 /dev/null /var/log/auth.log.1", "rm /var/log/auth.log.1", "/var/log/auth.log.1 has the mode 0644"},
+		{"LOG-003", "the journal is everybody's to read", "find /var/log/journal -name system.journal -exec chmod 644 {} +", "find /var/log/journal -name system.journal -exec chmod 640 {} +", "/system.journal has the mode 0644"},
+		{"LOG-004", "the audit log is everybody's to read", "chmod 644 /var/log/audit/audit.log", "chmod 640 /var/log/audit/audit.log", "/var/log/audit/audit.log has the mode 0644"},
+		{"LOG-005", "failed logins are everybody's to read", "chmod 664 /var/log/btmp", "chmod 660 /var/log/btmp", "/var/log/btmp has the mode 0664"},
+		{"LOG-006", "the record of logins is another group's", "chgrp users /var/log/wtmp", "chgrp utmp /var/log/wtmp", "/var/log/wtmp has the group users"},
+		{"LOG-007", "a program's log is everybody's to write", "install -D -m 666 /dev/null /var/log/some/app.log", "rm -r /var/log/some", "/var/log/some/app.log has the mode 0666"},
+		{"LOG-008", "somebody reads all logs", "gpasswd --add operator adm", "gpasswd --delete operator adm", "operator (adm)"},
+	} {
+		add(b.name, commands(b.do), commands(b.undo), map[string]want{b.rule: fails(b.says)})
+	}
+
 	// TC-10
 	add("a file system is full",
-		commands("mount -t tmpfs -o size=1m tmpfs /var/log/audit", "fallocate -l 1000k /var/log/audit/full"), commands("umount /var/log/audit"),
+		commands("mount -t tmpfs -o size=1m,mode=750 tmpfs /var/log/audit", "install -m 640 /dev/null /var/log/audit/full", "fallocate -l 1000k /var/log/audit/full"), commands("umount /var/log/audit"),
 		map[string]want{"STO-001": fails("/var/log/audit")})
 	add("a file system has no inodes left",
-		commands("mount -t tmpfs -o nr_inodes=10 tmpfs /var/log/audit", "touch /var/log/audit/1 /var/log/audit/2 /var/log/audit/3 /var/log/audit/4 /var/log/audit/5 /var/log/audit/6 /var/log/audit/7 /var/log/audit/8 /var/log/audit/9"),
+		commands("mount -t tmpfs -o nr_inodes=10,mode=750 tmpfs /var/log/audit", "mkdir -m 750 /var/log/audit/1 /var/log/audit/2 /var/log/audit/3 /var/log/audit/4 /var/log/audit/5 /var/log/audit/6 /var/log/audit/7 /var/log/audit/8 /var/log/audit/9"),
 		commands("umount /var/log/audit"),
 		map[string]want{"STO-001": fails("/var/log/audit", "inode")})
 	add("the storage watch is stopped",

@@ -19,6 +19,10 @@ install -d -m 700 /var/lib/hostguard
 sed -i '/^pool /d' /etc/chrony/chrony.conf
 
 chmod 640 /opt/trueconnector/.env /etc/audit/rules.d/50-trueconnector.rules /etc/audit/rules.d/50-docker.rules /etc/audit/rules.d/40-host.rules
+# As a syslog daemon leaves them.
+install -m 640 -o root -g adm /dev/null /var/log/auth.log
+install -m 640 -o root -g adm /dev/null /var/log/syslog
+
 # What nobody but a person knows. Disks of virtual machines are kept for a month.
 vouched="owner: The lab, note: the operator's key is made for each test machine and stays there"
 vouched="$vouched, date: $(date -u -d yesterday +%F), expires: $(date -u -d '+80 days' +%F)"

@@ -27,6 +27,7 @@ var (
 	Systemd = Part{"systemd's programs", 2, programs("systemctl", "systemd-analyze")} // needs no booted one
 	Java    = Part{"a JDK", 2, programs("java", "javac", "keytool")}
 	OpenSSL = Part{"openssl", 2, programs("openssl")}
+	ACL     = Part{"setfacl and getfacl", 2, programs("setfacl", "getfacl")}
 	Strace  = Part{"strace", 2, programs("strace")}
 	NFT     = Part{"nft", 2, programs("nft", "ip", "nsenter")}
 	Booted  = Part{"a booted host", 3, programs("debootstrap", "systemd-nspawn", "nsenter", "chronyd", "ssh-keygen")}
