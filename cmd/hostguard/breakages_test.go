@@ -2,7 +2,10 @@ package main
 
 import (
 	"regexp"
+	"strings"
 	"time"
+
+	"github.com/hostguard/hostguard/checks"
 )
 
 // reloadSSH ends when sshd has read its configuration anew, which it shows by a
@@ -17,6 +20,9 @@ func reloadSSH(h testHost) {
 		}
 	}
 }
+
+// secondKey is a line for authorized_keys.
+const secondKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICcwcE8AdUtgSwfwJceo8iCpKWEeWHl+Hs/+y0EOxCoH second\n"
 
 // breakages holds each requirement of the profile that files, units and
 // sockets of a container can break, each broken alone.
@@ -104,6 +110,35 @@ func breakages() []breakage {
 	})
 	add("an attestation has ended", apply, undo,
 		map[string]want{"SSH-031": fails("/etc/hostguard/hostguard.yaml:", "of 2026-01-31 by The lab ended on 2026-04-30")})
+
+	// TC-23
+	ledger := map[string]want{"SSH-044": fails("/var/lib/hostguard/keys/ledger.jsonl:1", "changed")}
+	for _, rule := range []string{"SSH-040", "SSH-041", "SSH-042", "SSH-043", "SSH-045"} {
+		ledger[rule] = unknown("/var/lib/hostguard/keys/ledger.jsonl:1")
+	}
+	apply, undo = edited("/var/lib/hostguard/keys/ledger.jsonl", "Olivia", "Olivi`")
+	add("a bit of the key ledger is flipped", apply, undo, ledger)
+	apply, undo = editedBy("/home/operator/.ssh/authorized_keys", func(text string) string { return text + secondKey })
+	add("case 38: a key that nobody ever logged", apply, undo,
+		map[string]want{"SSH-040": fails("/home/operator/.ssh/authorized_keys:2")})
+	apply, undo = editedBy("/etc/hostguard/hostguard.yaml", func(text string) string {
+		return strings.Replace(text, "parameters: {", "parameters: {SSH-042: {max_age: 1ms}, ", 1)
+	})
+	add("a key is too old", apply, undo,
+		map[string]want{"SSH-042": fails("/home/operator/.ssh/authorized_keys:1")})
+	add("a key has no person",
+		commands("cp -a /var/lib/hostguard/keys /var/lib/hostguard/before", "rm -r /var/lib/hostguard/keys", "hostguard keys enrol"),
+		commands("rm -r /var/lib/hostguard/keys", "mv /var/lib/hostguard/before /var/lib/hostguard/keys"),
+		map[string]want{"SSH-041": fails("/home/operator/.ssh/authorized_keys:1", "nobody")})
+	add("nobody keeps a ledger of keys",
+		commands("mv /var/lib/hostguard/keys /var/lib/hostguard/before"), commands("mv /var/lib/hostguard/before /var/lib/hostguard/keys"),
+		map[string]want{
+			"SSH-040": fails("hostguard keys enrol"), "SSH-041": fails("hostguard keys enrol"), "SSH-042": fails("hostguard keys enrol"),
+			"SSH-043": {checks.NotApplicable, nil}, "SSH-044": {checks.NotApplicable, nil},
+		})
+	add("others can sign the key ledger",
+		commands("chmod 640 /var/lib/hostguard/keys/signing_key"), commands("chmod 600 /var/lib/hostguard/keys/signing_key"),
+		map[string]want{"SSH-044": fails("/var/lib/hostguard/keys/signing_key")})
 
 	// TC-05: what a file can show
 	apply, undo = edited("/etc/audit/auditd.conf", "disk_full_action = SUSPEND", "disk_full_action = HALT")
