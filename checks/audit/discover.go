@@ -73,12 +73,27 @@ func partOf(l host.DockerLayout, part func(host.DockerLayout) []host.Place) ([]p
 	case "":
 		return nil, "Docker is not installed.", nil
 	case "rootless":
-		return nil, "", errors.New("cannot tell what to watch: only a rootless docker is here, whose files lie in its user's home")
+		return rootlessParts(l, part)
 	}
 	var found []place
 	for _, p := range part(l) {
 		if p.Path != "" {
 			found = append(found, place{what: p.Name, path: p.Path})
+		}
+	}
+	return found, "", nil
+}
+
+// rootlessParts takes the part of each user's docker. Which folders it is about
+// is that user's word, which is said.
+func rootlessParts(l host.DockerLayout, part func(host.DockerLayout) []host.Place) ([]place, string, error) {
+	if len(l.Rootless) == 0 {
+		return nil, "", fmt.Errorf("cannot tell what to watch of a rootless docker: %w", l.Unread)
+	}
+	var found []place
+	for _, d := range l.Rootless {
+		for _, p := range part(d.DockerLayout) {
+			found = append(found, place{what: fmt.Sprintf("%s of %s", p.Name, d.User), path: p.Path})
 		}
 	}
 	return found, "", nil
@@ -95,7 +110,7 @@ func dockerSockets(ctx context.Context, h *host.Host) ([]place, string, error) {
 // socketsOf are docker's and containerd's sockets. Without docker's options it
 // is not known which ones there are.
 func socketsOf(l host.DockerLayout) ([]place, string, error) {
-	if l.Unread != nil {
+	if l.Unread != nil && l.Kind != "rootless" {
 		return nil, "", fmt.Errorf("cannot tell on which sockets docker listens: %w", l.Unread)
 	}
 	return partOf(l, func(l host.DockerLayout) []host.Place { return l.Sockets })
@@ -161,11 +176,21 @@ func volumes(ctx context.Context, h *host.Host) ([]place, string, error) {
 	if l.Kind == "" {
 		return nil, "Docker is not installed.", nil
 	}
-	if l.DataRoot.Path == "" {
+	roots, _, err := partOf(l, func(l host.DockerLayout) []host.Place { return []host.Place{l.DataRoot} })
+	if err != nil {
+		return nil, "", err
+	}
+	if len(roots) == 0 {
 		return nil, "", errors.New("cannot tell where docker keeps volumes: its data root is not known")
 	}
-	root := path.Join(l.DataRoot.Path, "volumes")
-	found := []place{{what: "volumes", path: root, folder: true, later: true}}
+	var found []place
+	for _, r := range roots {
+		what := strings.Replace(r.what, "data root", "volumes", 1)
+		found = append(found, place{what: what, path: path.Join(r.path, "volumes"), folder: true, later: true})
+	}
+	among := func(name string) bool {
+		return slices.ContainsFunc(found, func(f place) bool { return strings.HasPrefix(name, f.path+"/") })
+	}
 	connectors, err := h.Connectors(ctx)
 	if err != nil && !errors.Is(err, host.ErrNoConnector) {
 		return nil, "", err
@@ -177,7 +202,7 @@ func volumes(ctx context.Context, h *host.Host) ([]place, string, error) {
 	for _, c := range connectors {
 		for _, v := range c.Volumes {
 			name := path.Clean(v.Path)
-			if v.Path != "" && (!strings.HasPrefix(name, root+"/") || mounted[name]) {
+			if v.Path != "" && (!among(name) || mounted[name]) {
 				found = append(found, place{what: "volume " + v.Name, path: v.Path, folder: true})
 			}
 		}

@@ -17,9 +17,11 @@ type DockerLayout struct {
 	Containerd []Place // containerd's root and state folders; Name is "root" or "state"
 	Others     []Place // further dockers: a snap beside the package, a user's rootless one
 	Conflicts  []Conflict
+	Rootless   []RootlessDocker // of Kind "rootless": one for each user that has one; the layout's own places are empty
 
 	// Unread is why docker's options could not be read though the daemon answers:
-	// which sockets it has is then not known, and Sockets lacks them.
+	// which sockets it has is then not known, and Sockets lacks them. Of Kind
+	// "rootless": why Rootless is empty.
 	Unread error
 }
 

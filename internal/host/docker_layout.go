@@ -49,6 +49,15 @@ func (h *Host) findDockerLayout(ctx context.Context) (DockerLayout, error) {
 	}
 	l := DockerLayout{Kind: c.kind, Binaries: c.programs, Others: c.others, UnitFiles: c.units, Conflicts: c.conflicts}
 	if c.kind == "" || c.kind == "rootless" {
+		l.Rootless, err = h.rootlessDockers(ctx)
+		switch {
+		case len(l.Rootless) > 0:
+			l.Kind = "rootless"
+		case l.Kind == "rootless":
+			l.Unread = err // one is here: what is known of it is said
+		case err != nil && !(errors.Is(err, fs.ErrNotExist) && !h.Running()): // a tree of files without accounts has none
+			return DockerLayout{}, err
+		}
 		return l, nil
 	}
 	configured := c.option("data-root", map[string]string{"package": defaultDockerDataRoot, "snap": snapDockerDataRoot}[c.kind])
