@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/hostguard/hostguard/checks"
 	"github.com/hostguard/hostguard/internal/host"
 	"github.com/hostguard/hostguard/internal/posixacl"
@@ -22,6 +20,9 @@ const (
 	keyDefault = "default access list entry"
 	keyLink    = "link"
 )
+
+// setgidAndSticky only narrow what can be done in a folder.
+const setgidAndSticky = 0o3000
 
 // names knows accounts by their numbers.
 type names struct {
@@ -78,7 +79,7 @@ func (t thing) problems(want access, n names) []checks.Evidence {
 	}
 	most, harmless := want.Mode, uint32(0)
 	if t.IsDir() {
-		most, harmless = want.DirMode, unix.S_ISGID|unix.S_ISVTX
+		most, harmless = want.DirMode, setgidAndSticky
 	}
 	perm := t.Perm
 	if t.ACL != nil { // then the group's bits are the mask
