@@ -51,13 +51,19 @@ const (
 var folders = []string{"/etc/pam.d", "/usr/lib/pam.d"}
 
 // Read returns a service's stack for a management group. Where the service
-// says nothing about the group, that of the service "other" holds.
+// says nothing about the group, that of the service "other" holds. Where libpam
+// gives the service up, because an @include names no file, the stack is one
+// entry that fails.
 func Read(read ReadFile, service, group string) (Stack, error) {
 	r := reader{read: read, group: group}
 	err := r.service(service, 0, 0)
 	if err == nil && len(r.stack) == 0 || errors.Is(err, fs.ErrNotExist) && r.missing == service {
 		r.stack = nil
 		err = r.service("other", 0, 0)
+	}
+	if r.aborted != nil {
+		r.aborted.Group = group
+		return Stack{r.aborted.failing()}, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot read PAM's configuration of %s: %w", service, err)
@@ -71,6 +77,8 @@ type reader struct {
 	stack   Stack
 	missing string // the service whose file was not found
 	reads   int
+	// aborted is the line by which libpam gives the service up.
+	aborted *Entry
 }
 
 // service reads a service's file, by its name or path.
@@ -156,7 +164,14 @@ func (r *reader) line(e Entry, w []string, depth, level int) error {
 		return nil
 	}
 	if w[0] == "@include" && len(w) > 1 {
-		return r.include(e, w[1], depth, level)
+		err := fs.ErrNotExist
+		if depth+1 < maxDepth {
+			err = r.service(w[1], depth+1, level)
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			r.aborted, err = &e, nil
+		}
+		return err
 	}
 	e.Group = strings.ToLower(strings.TrimPrefix(w[0], "-"))
 	if e.Group != r.group {
