@@ -55,7 +55,7 @@ func (r Reader) Parse(file string, data []byte) (entries []Entry, problems []Pro
 		if len(bytes.TrimSpace(line)) == 0 || line[0] == '#' {
 			continue
 		}
-		e, err := r.line(string(line))
+		e, err := r.line(string(line), len(problems) < maxProblems)
 		if err != nil {
 			report(err.Error())
 			continue
@@ -76,8 +76,11 @@ var (
 	nul     = []byte{0}
 )
 
-// line reads one that is not blank. Its error is why there is no key in it.
-func (r Reader) line(text string) (Entry, error) {
+var errNoKey = errors.New("no key")
+
+// line reads one that is not blank. Its error is why there is no key in it, in
+// full when somebody wants to know.
+func (r Reader) line(text string, explain bool) (Entry, error) {
 	var e Entry
 	key, comment, err := sshkeys.ParseText(text)
 	end := 0
@@ -89,6 +92,9 @@ func (r Reader) line(text string) (Entry, error) {
 		}
 		var inner error
 		if key, comment, inner = sshkeys.ParseText(strings.TrimLeft(text[end:], " \t")); inner != nil {
+			if !explain {
+				return e, errNoKey
+			}
 			return e, r.noKey(text, err, inner)
 		}
 	}

@@ -164,6 +164,7 @@ var (
 	ErrTooShort    = errors.New("an RSA key of less than 1024 bits is refused")
 	errNoPoint     = errors.New("its point is not on the curve")
 	errTrailing    = errors.New("something follows the key")
+	errOneWord     = errors.New("it has no second word")
 )
 
 // minRSA is from what length on OpenSSH reads an RSA key.
@@ -313,7 +314,7 @@ func readCertificate(w *wire) (*Certificate, error) {
 func ParseText(text string) (key *Key, rest string, err error) {
 	name, rest, found := cutBlank(text)
 	if !found {
-		return nil, "", errors.New("it has no second word")
+		return nil, "", errOneWord
 	}
 	f, certificate, ok := formOf(name)
 	if !ok {
