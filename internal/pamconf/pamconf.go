@@ -163,6 +163,7 @@ func (r *reader) line(e Entry, w []string, depth, level int) error {
 	if len(w) == 0 {
 		return nil
 	}
+	e.level = level
 	if w[0] == "@include" && len(w) > 1 {
 		err := fs.ErrNotExist
 		if depth+1 < maxDepth {
@@ -180,7 +181,6 @@ func (r *reader) line(e Entry, w []string, depth, level int) error {
 	if len(r.stack) == maxEntries {
 		return errors.New("the stack has too many modules")
 	}
-	e.level = level
 	if len(w) < 3 {
 		r.stack = append(r.stack, e.failing())
 		return nil
@@ -188,11 +188,11 @@ func (r *reader) line(e Entry, w []string, depth, level int) error {
 	e.Control, e.Args = w[1], w[3:]
 	switch strings.ToLower(e.Control) {
 	case "include":
-		return r.include(e, w[2], depth, level)
+		return r.include(e, w[2], depth, 0)
 	case "substack":
 		// A jump counts the whole substack as one: its head stands for it.
 		r.stack = append(r.stack, Entry{File: e.File, Line: e.Line, Group: e.Group, Control: "substack", Module: w[2], level: level})
-		return r.include(e, w[2], depth, level+1)
+		return r.include(e, w[2], depth, 1)
 	}
 	e.Module = strings.TrimSuffix(path.Base(w[2]), ".so")
 	e.actions = actionsOf(e.Control)
@@ -200,15 +200,14 @@ func (r *reader) line(e Entry, w []string, depth, level int) error {
 	return nil
 }
 
-// include reads another service's file. One that is not there, or too deep, is
-// a module that fails.
-func (r *reader) include(e Entry, name string, depth, level int) error {
+// include reads another service's file, some levels of substacks deeper. One
+// that is not there, or too deep, is a module that fails beside the line.
+func (r *reader) include(e Entry, name string, depth, deeper int) error {
 	err := fs.ErrNotExist
 	if depth+1 < maxDepth {
-		err = r.service(name, depth+1, level)
+		err = r.service(name, depth+1, e.level+deeper)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		e.Group, e.level = r.group, level
 		r.stack = append(r.stack, e.failing())
 		return nil
 	}
