@@ -706,6 +706,51 @@ var embeddedRules = []Rule{
 			{File: "rules/logs/logs.yaml", Line: 196, Column: 44, Kind: 2, Text: "utmp"},
 		}},
 	}}, Remediation: Remediation{Hint: "gpasswd --delete USER adm (sessions that are open keep the group), or, for accounts that are meant to, \"parameters: {LOG-008: {allow: [USER]}}\" in hostguard.yaml."}, node: strictyaml.Node{File: "rules/logs/logs.yaml", Line: 184, Column: 3}},
+	{ID: "NET-001", Title: "The connector's /api/ is reached from the internal networks only", Rationale: "Whoever reaches /api/ administers the connector: reads and changes its self-description, its contracts and its users' data. Docker publishes its port on all addresses unless told otherwise, and leads it past the rules of ufw and of the INPUT chain.", Source: []string{
+		"TC-16",
+	}, Severity: 4, Tags: []string{
+		"network",
+		"docker",
+		"connector",
+	}, References: []Reference{
+		{Framework: "man", ID: "nft(8)"},
+	}, Check: "connector-api-reach", Configured: map[string]string{"internal": "network.internal"}, Remediation: Remediation{Hint: "Publish the port on an address that only the internal networks reach, in docker-compose.yml: \"127.0.0.1:8090:8449\" behind a reverse proxy that refuses /api/, or \"10.0.0.2:8090:8449\". Or drop it before docker translates it, for IPv4 and IPv6 at once: nft add table inet connector; nft add chain inet connector outer '{ type filter hook prerouting priority -150; }'; nft add rule inet connector outer tcp dport '{ 8090, 8091 }' ip saddr != '{ 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 127.0.0.0/8 }' drop; the same with ip6 saddr; and write it to /etc/nftables.conf. A rule of ufw, or one on the published port in DOCKER-USER, blocks nothing: docker translates the port before. Networks that are internal here go under network.internal in hostguard.yaml."}, node: strictyaml.Node{File: "rules/network/exposure.yaml", Line: 1, Column: 3}},
+	{ID: "NET-002", Title: "Only SSH and the connector's partner ports are reached from outside", Rationale: "Every other port that outsiders reach can be attacked. The connector's stock files publish the data apps' ports on all addresses, too, and docker leads published ports past ufw.", Source: []string{
+		"TC-16",
+		"TC-04",
+	}, Severity: 3, Tags: []string{
+		"network",
+		"docker",
+	}, References: []Reference{
+		{Framework: "man", ID: "nft(8)"},
+	}, Check: "other-ports-reach", Params: strictyaml.Node{File: "rules/network/exposure.yaml", Line: 33, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/network/exposure.yaml", Line: 33, Column: 5, Kind: 2, Text: "programs"},
+		{File: "rules/network/exposure.yaml", Line: 33, Column: 15, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/network/exposure.yaml", Line: 33, Column: 16, Kind: 2, Text: "/usr/sbin/sshd"},
+			{File: "rules/network/exposure.yaml", Line: 33, Column: 32, Kind: 2, Text: "/usr/lib/openssh/sshd*"},
+			{File: "rules/network/exposure.yaml", Line: 33, Column: 58, Kind: 2, Text: "/usr/libexec/openssh/sshd*"},
+		}},
+		{File: "rules/network/exposure.yaml", Line: 34, Column: 5, Kind: 2, Text: "units"},
+		{File: "rules/network/exposure.yaml", Line: 34, Column: 12, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/network/exposure.yaml", Line: 34, Column: 13, Kind: 2, Text: "ssh.socket"},
+			{File: "rules/network/exposure.yaml", Line: 34, Column: 25, Kind: 2, Text: "sshd.socket"},
+		}},
+		{File: "rules/network/exposure.yaml", Line: 35, Column: 5, Kind: 2, Text: "ports"},
+		{File: "rules/network/exposure.yaml", Line: 35, Column: 12, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/network/exposure.yaml", Line: 35, Column: 13, Kind: 2, Text: "68/udp"},
+			{File: "rules/network/exposure.yaml", Line: 35, Column: 21, Kind: 2, Text: "546/udp"},
+			{File: "rules/network/exposure.yaml", Line: 35, Column: 30, Kind: 2, Text: "123/udp"},
+			{File: "rules/network/exposure.yaml", Line: 35, Column: 39, Kind: 2, Text: "32768-60999/udp"},
+		}},
+	}}, Configured: map[string]string{"allow": "ports.allow", "internal": "network.internal"}, Remediation: Remediation{Hint: "Publish container ports that only this host needs as \"127.0.0.1:8183:8183\", or not at all: containers of one compose project reach each other without. Bind other services to 127.0.0.1 or an internal address, or let the firewall drop the port from outside. For ports that docker publishes that works in DOCKER-USER by \"-m conntrack --ctorigdstport PORT\" (IPv4 only) or in an nftables chain before priority -100, not in ufw. A port that outsiders need goes under ports.allow in hostguard.yaml (443/tcp)."}, node: strictyaml.Node{File: "rules/network/exposure.yaml", Line: 21, Column: 3}},
+	{ID: "NET-003", Title: "Partners reach the connector's partner ports", Rationale: "A connector whose ports for other connectors are closed to everybody outside takes part in no data space.", Source: []string{
+		"TC-16",
+	}, Severity: 1, Tags: []string{
+		"network",
+		"connector",
+	}, References: []Reference{
+		{Framework: "man", ID: "nft(8)"},
+	}, Check: "partner-ports-reach", Configured: map[string]string{"internal": "network.internal"}, Remediation: Remediation{Hint: "Publish the ports on an address that partners reach (\"8889:8889\", \"8086:8086\"), and let the firewall pass them from the partners' networks: in DOCKER-USER the port is the container's, not the published one."}, node: strictyaml.Node{File: "rules/network/exposure.yaml", Line: 44, Column: 3}},
 	{ID: "SSH-001", Title: "Every account logs in over SSH with a key, from every address", Rationale: "A password that is guessed or stolen once opens the host with the connector's keys and data. One Match block, or a keyboard-interactive prompt behind which PAM asks for the same password, is enough.", Source: []string{
 		"TC-14",
 	}, Severity: 4, Tags: []string{
@@ -1407,6 +1452,9 @@ var embeddedProfiles = []Profile{
 		{ID: "LOG-006", Level: 2},
 		{ID: "LOG-007", Level: 2},
 		{ID: "LOG-008", Level: 1},
+		{ID: "NET-001", Level: 2},
+		{ID: "NET-002", Level: 2},
+		{ID: "NET-003", Level: 1},
 		{ID: "SSH-001", Level: 2},
 		{ID: "SSH-002", Level: 2},
 		{ID: "SSH-003", Level: 2},

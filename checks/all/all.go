@@ -9,6 +9,7 @@ import (
 	"github.com/hostguard/hostguard/checks/docker"
 	"github.com/hostguard/hostguard/checks/files"
 	"github.com/hostguard/hostguard/checks/hardware"
+	"github.com/hostguard/hostguard/checks/network"
 	"github.com/hostguard/hostguard/checks/services"
 	"github.com/hostguard/hostguard/checks/ssh"
 	"github.com/hostguard/hostguard/checks/storage"
@@ -23,6 +24,7 @@ var Families = [][]checks.Check{
 	docker.Checks,
 	files.Checks,
 	hardware.Checks,
+	network.Checks,
 	services.Checks,
 	ssh.Checks,
 	storage.Checks,

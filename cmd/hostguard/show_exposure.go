@@ -94,6 +94,10 @@ func showExposure(cmd *cobra.Command, o checkOptions) error {
 	if seen.Docker != nil {
 		unseen = append(unseen, fmt.Errorf("cannot see what docker publishes: %w", seen.Docker))
 	}
+	for _, b := range seen.Beyond {
+		unseen = append(unseen, fmt.Errorf("cannot tell who reaches the container %s: it is on the network %s (%s), past this host's packet filter",
+			printable.String(b.Container), printable.String(b.Network), printable.String(b.Driver)))
+	}
 	for _, e := range seen.All {
 		for c, r := range e.By {
 			if r.Answer == packetfilter.Unknown {
@@ -134,6 +138,7 @@ type shownFrom struct {
 	Answer  string `json:"answer"` // yes, no, unknown
 	By      string `json:"by"`     // the rule or policy that decides
 	Why     string `json:"why,omitempty"`
+	Bypass  string `json:"bypass,omitempty"`  // the rule that docker's translation leads past
 	Example string `json:"example,omitempty"` // a source that fares so
 	Device  string `json:"device,omitempty"`  // by which it comes
 	To      string `json:"to,omitempty"`      // what it sends to
@@ -166,7 +171,7 @@ func showOne(e host.Exposure) shownExposure {
 		s.what = "led on to " + s.To
 	}
 	for c, r := range e.By {
-		from := shownFrom{Answer: r.Answer.String(), By: printable.String(r.By), Why: printable.String(r.Why), Device: printable.String(r.In)}
+		from := shownFrom{Answer: r.Answer.String(), By: printable.String(r.By), Why: printable.String(r.Why), Bypass: printable.String(r.Bypass), Device: printable.String(r.In)}
 		if r.From.IsValid() {
 			from.Example, from.To = r.From.String(), r.To.String()
 		}
@@ -201,6 +206,9 @@ func (s shownExposures) writeText(w io.Writer) error {
 					line += " by " + f.Device
 				}
 				line += " to " + f.To
+			}
+			if f.Bypass != "" {
+				line += "; that leads past " + f.Bypass
 			}
 			if f.Why != "" {
 				line += "; not known: " + f.Why

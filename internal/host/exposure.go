@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/network"
 	"golang.org/x/sys/unix"
 
 	"github.com/hostguard/hostguard/internal/lazyregexp"
@@ -29,7 +31,14 @@ type Exposures struct {
 	// Docker is why it is not known what docker publishes: its proxies are then
 	// sockets like others, and its translations come without a container's name.
 	Docker error
+
+	// Beyond are running containers with addresses of their own on a network of
+	// the host (macvlan, ipvlan, overlay …), which its packet filter does not see.
+	Beyond []Beyond
 }
+
+// Beyond is a container that its network takes past the host's packet filter.
+type Beyond struct{ Container, Network, Driver string }
 
 // Exposure is a socket that listens, a port that docker publishes, or one that
 // the packet filter leads on by itself.
@@ -76,7 +85,10 @@ func (h *Host) findExposures(ctx context.Context, internal []netip.Prefix) (Expo
 	wg.Go(func() { sockets, socketErr = h.Sockets(ctx) })
 	wg.Go(func() { w, worldErr = h.packetWorld(ctx) })
 	wg.Go(func() {
-		if containers, found.Docker = h.Containers(ctx); errors.Is(found.Docker, ErrDockerDown) {
+		if containers, found.Docker = h.Containers(ctx); found.Docker == nil {
+			found.Beyond, found.Docker = askDocker(ctx, h, dockerAPI.beyond)
+		}
+		if errors.Is(found.Docker, ErrDockerDown) {
 			found.Docker = nil
 		}
 	})
@@ -138,6 +150,34 @@ func (e Exposure) proxyOf(all []Exposure) bool {
 		return false
 	}
 	return slices.ContainsFunc(all, func(p Exposure) bool { return p.Publish != nil && p.Proto == e.Proto && p.Local == e.Local })
+}
+
+// beyond asks for containers on networks other than bridges and the host's own.
+func (d dockerAPI) beyond(ctx context.Context) ([]Beyond, error) {
+	ctx, cancel := withDockerTimeout(ctx)
+	defer cancel()
+	networks, err := d.NetworkList(ctx, network.ListOptions{})
+	if err != nil {
+		return nil, dockerError(d.socket, err)
+	}
+	var found []Beyond
+	for _, n := range networks {
+		if n.Driver == "bridge" || n.Driver == "host" || n.Driver == "null" {
+			continue
+		}
+		full, err := d.NetworkInspect(ctx, n.ID, network.InspectOptions{})
+		if errdefs.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return nil, dockerError(d.socket, err)
+		}
+		for _, c := range full.Containers {
+			found = append(found, Beyond{c.Name, n.Name, n.Driver})
+		}
+	}
+	slices.SortFunc(found, func(a, b Beyond) int { return cmp.Compare(a.Container, b.Container) })
+	return found, nil
 }
 
 // packetWorld gathers what decides about packets.

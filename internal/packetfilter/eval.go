@@ -25,6 +25,7 @@ type evaluator struct {
 	u     *universe
 	v6    bool
 	proto uint8
+	plain bool // chains of type nat are left out
 	steps int
 	err   error
 

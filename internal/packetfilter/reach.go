@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync"
 )
 
 // An Answer says whether somebody reaches something.
@@ -34,6 +35,7 @@ type Reach struct {
 	Answer Answer
 	By     string // the rule, policy or decision that lets through or drops
 	Why    string // of unknown: what could not be told
+	Bypass string // of a published port: the rule that would drop what the translation leads past it
 	// An example: a packet that gets there, or that is dropped.
 	From     netip.Addr
 	FromPort uint16 // 0: any
@@ -70,6 +72,7 @@ type passage struct {
 	from  Addrs
 	to    []netip.Addr
 	fates []Fate
+	again func() ([]Fate, error) // as if nothing were translated
 }
 
 // Answer says for each endpoint which classes of sources reach it, and which
@@ -95,6 +98,13 @@ func (w *World) Answer(endpoints []Endpoint, internal []netip.Prefix) ([][Classe
 			for c := range Classes {
 				if found, ok := w.reach(endpoints, i, c, passages); ok {
 					answers[i][c] = better(answers[i][c], found)
+				}
+			}
+		}
+		for i, e := range endpoints {
+			for c := Internal; c <= Anywhere && e.Published; c++ {
+				if r := &answers[i][c]; r.Answer == Yes && r.To.Addr().Is6() == v6 {
+					r.Bypass = bypassed(passages[e.Proto], c, r)
 				}
 			}
 		}
@@ -195,6 +205,9 @@ func (w *World) passages(endpoints []Endpoint, inside Addrs, v6 bool) (byProto, 
 			if f.fates, err = t.Trace(Flow{Proto: proto, In: f.in, From: f.from, To: f.to}); err != nil {
 				return nil, err
 			}
+			f.again = sync.OnceValues(func() ([]Fate, error) {
+				return t.Trace(Flow{Proto: proto, In: f.in, From: f.from, To: f.to, Plain: true})
+			})
 			passages[proto] = append(passages[proto], f)
 		}
 	}
@@ -465,6 +478,34 @@ func (s Sources) count() int {
 	return n
 }
 
+// bypassed is the rule that would drop the example of a published port if it
+// were not led past the host's own input: a firewall's that docker's rules
+// bypass. It is empty when there is none.
+func bypassed(passages []passage, c Class, r *Reach) string {
+	for _, p := range passages {
+		if p.class != c || p.in == nil || p.in.Name != r.In {
+			continue
+		}
+		led := false
+		for i := range p.fates {
+			_, sent := p.fates[i].Arrives(r.To.Addr(), r.To.Port())
+			led = led || sent && p.fates[i].Kind == Forwarded
+		}
+		if !led {
+			continue
+		}
+		fates, err := p.again()
+		for i := range fates {
+			f := &fates[i]
+			_, sent := f.Arrives(r.To.Addr(), r.To.Port())
+			if err == nil && sent && f.Kind == Dropped && f.Sure && f.From(r.From) {
+				return f.By.String()
+			}
+		}
+	}
+	return ""
+}
+
 // translations are the ports that are led on to others than the endpoints say.
 func (w *World) translations(endpoints []Endpoint, passages byProto) []Translation {
 	type key struct {
@@ -531,6 +572,9 @@ func (r Reach) String() string {
 			s += " by " + r.In
 		}
 		s += fmt.Sprintf(" to %v)", r.To)
+	}
+	if r.Bypass != "" {
+		s += "; that leads past " + r.Bypass
 	}
 	if r.Why != "" {
 		s += "; not known: " + r.Why

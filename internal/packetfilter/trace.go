@@ -14,6 +14,7 @@ type Flow struct {
 	In    *Interface // that they come by; nil: the host itself sends them
 	From  Addrs      // their sources
 	To    []netip.Addr
+	Plain bool // as if nothing translated them
 }
 
 // Addrs is a set of addresses: ranges, both ends included.
@@ -90,6 +91,16 @@ func (f *Fate) Sources(within Addrs) Sources {
 		}
 	}
 	return Sources{f.u, b.and(f.state.region[srcAddr])}
+}
+
+// From reports whether packets from an address are among those of this fate.
+func (f *Fate) From(a netip.Addr) bool {
+	lows := f.u.lows[srcAddr]
+	i, exact := slices.BinarySearchFunc(lows, addrNumber(a), compareNumbers)
+	if !exact {
+		i--
+	}
+	return a.Is6() == f.u.v6 && i >= 0 && f.state.region[srcAddr].has(i)
 }
 
 // Sources is a set of source addresses.
@@ -269,7 +280,7 @@ func concerns(c *nftables.Chain, v6 bool) bool {
 func (t *Tracer) Trace(f Flow) ([]Fate, error) {
 	var lost []*state
 	var dropped []drop
-	e := &evaluator{w: t.w, u: t.u, v6: t.u.v6, proto: f.Proto, lost: &lost, dropped: &dropped}
+	e := &evaluator{w: t.w, u: t.u, v6: t.u.v6, proto: f.Proto, plain: f.Plain, lost: &lost, dropped: &dropped}
 	start := &state{}
 	for d := range dims {
 		start.region[d] = newBitset(len(t.u.lows[d]))
@@ -480,6 +491,9 @@ func (e *evaluator) at(hook nftables.Hook, states []*state) []*state {
 		e.tracked = hook != nftables.Ingress && (arrived || st.priority > priorityConntrack)
 		e.nat = c.Base.NAT
 		through, past := states, []*state(nil)
+		if c.Base.NAT && e.plain {
+			continue
+		}
 		if c.Base.NAT {
 			through = nil
 			for _, s := range states {

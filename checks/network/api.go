@@ -1,0 +1,90 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+
+	"github.com/hostguard/hostguard/checks"
+	"github.com/hostguard/hostguard/internal/host"
+	"github.com/hostguard/hostguard/internal/packetfilter"
+)
+
+var apiReach = checks.Check{
+	Name: "connector-api-reach",
+	Looks: looks + " The ports that carry /api/ are those that docker publishes of an execution core's container, but for those that " +
+		"partners use, and those that lead to port 8449 of any container.",
+	Blind:   blind + " A connector that does not run yet publishes nothing.",
+	Needs:   host.Running | host.Root,
+	Binding: checks.Params(apiParams{Core: defaultCore}, probeAPI),
+}
+
+var defaultCore = core{
+	Images:  []string{"*execution_core*"},
+	API:     []portName{{8449, "tcp"}},
+	Partner: []portName{{8889, "tcp"}, {8086, "tcp"}},
+}
+
+type apiParams struct {
+	Internal []netip.Prefix `yaml:"internal" doc:"The internal networks, such as 10.0.0.0/8; empty: the private ones."`
+	Core     core           `yaml:"core" doc:"How the connector's ports are told apart."`
+}
+
+// Validate checks the nested struct.
+func (p apiParams) Validate() error { return p.Core.Validate() }
+
+func probeAPI(ctx context.Context, h *host.Host, p apiParams) (checks.Verdict, error) {
+	s, err := look(ctx, h, p.Internal)
+	if err != nil {
+		return checks.Verdict{}, err
+	}
+	return judgeAPI(s, p)
+}
+
+func look(ctx context.Context, h *host.Host, internal []netip.Prefix) (sight, error) {
+	s := sight{containers: map[string]*host.Container{}}
+	var err error
+	if s.Exposures, err = h.Exposures(ctx, networks(internal)); err != nil {
+		return s, err
+	}
+	containers, err := h.Containers(ctx)
+	if err != nil && !errors.Is(err, host.ErrDockerDown) && s.Docker == nil {
+		s.Docker = err
+	}
+	for _, c := range containers {
+		s.containers[c.ID] = &c
+	}
+	return s, nil
+}
+
+// judgeAPI fails when a port that carries /api/ is surely reached from anywhere.
+func judgeAPI(s sight, p apiParams) (checks.Verdict, error) {
+	var wrong, fine []checks.Evidence
+	var unclear []error
+	for _, e := range s.All {
+		if p.Core.use(e, s.containers) != api {
+			continue
+		}
+		r := e.By[packetfilter.Anywhere]
+		seen := describe(e, r)
+		switch r.Answer {
+		case packetfilter.Yes:
+			seen.Want = "reached from the internal networks only"
+			wrong = append(wrong, seen)
+		case packetfilter.No:
+			fine = append(fine, seen)
+		default:
+			unclear = append(unclear, unknownReach(e, r))
+		}
+	}
+	if len(wrong) > 0 {
+		return checks.Failed("The connector's /api/ is reached from beyond the internal networks: "+names(wrong)+".", wrong...), nil
+	}
+	if err := errors.Join(append(unclear, s.unseen())...); err != nil {
+		return checks.Verdict{Evidence: fine}, err
+	}
+	if len(fine) == 0 {
+		return checks.Inapplicable("No container publishes a connector's /api/ now: look again when the connector runs."), nil
+	}
+	return checks.Passed(fine...), nil
+}

@@ -1,0 +1,165 @@
+package network
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/hostguard/hostguard/checks"
+	"github.com/hostguard/hostguard/internal/host"
+	"github.com/hostguard/hostguard/internal/packetfilter"
+)
+
+// What all checks of this family look at, and what they cannot see.
+const (
+	looks = "At the sockets that listen, the ports that docker publishes and those that the packet filter leads on, and at the rules " +
+		"that are loaded: nftables, iptables (docker's, ufw's and firewalld's are among them), translations, routes. The first packet " +
+		"of a connection is followed from the internal networks and from anywhere else to each of them."
+	blind = "What stands before this host, and whether answers get back; neighbours on a link who send packets straight to a container's " +
+		"address, or to an internal address by another interface; what is behind a published port; packets that come by another " +
+		"interface than answers leave by; what a reverse proxy refuses."
+)
+
+// privateNetworks are internal when nothing is configured.
+var privateNetworks = packetfilter.PrivateNetworks
+
+// core tells the ports of a connector's execution core apart.
+type core struct {
+	Images  []string   `yaml:"images" doc:"Patterns for the image of the execution core, without registry and tag."`
+	API     []portName `yaml:"api" doc:"Ports inside of containers that carry /api/, whatever the image."`
+	Partner []portName `yaml:"partner" doc:"Ports inside of the execution core that other connectors use."`
+}
+
+// Validate refuses patterns that can never match.
+func (c core) Validate() error {
+	for _, p := range c.Images {
+		if _, err := path.Match(p, "x"); err != nil || p == "" {
+			return fmt.Errorf("%q is not a pattern", p)
+		}
+	}
+	return nil
+}
+
+// portName is a port with its protocol: "8449/tcp".
+type portName struct {
+	port  uint16
+	proto string
+}
+
+// UnmarshalText reads "8449/tcp".
+func (p *portName) UnmarshalText(text []byte) error {
+	number, proto, _ := strings.Cut(string(text), "/")
+	n, err := strconv.ParseUint(number, 10, 16)
+	if err != nil || n == 0 || proto != "tcp" && proto != "udp" {
+		return fmt.Errorf("%q is not a port with its protocol, such as 8449/tcp", text)
+	}
+	*p = portName{uint16(n), proto}
+	return nil
+}
+
+// MarshalText writes the form that UnmarshalText reads.
+func (p portName) MarshalText() ([]byte, error) {
+	return fmt.Appendf(nil, "%d/%s", p.port, p.proto), nil
+}
+
+// isCore reports whether a container is an execution core, by its image.
+func (c core) isCore(of *host.Container) bool {
+	image, _, _ := strings.Cut(path.Base(of.Image), "@")
+	image, _, _ = strings.Cut(image, ":")
+	return slices.ContainsFunc(c.Images, func(pattern string) bool { ok, _ := path.Match(pattern, image); return ok })
+}
+
+// use is what a port of the connector is for.
+type use uint8
+
+const (
+	none use = iota
+	api
+	partner
+)
+
+// use tells what an exposure is for. Of an execution core, what is not for
+// partners carries /api/. Containers by id are for those on the host's network.
+func (c core) use(e host.Exposure, containers map[string]*host.Container) use {
+	of, inside := e.Publish, e.Inside
+	if e.Socket != nil {
+		of, inside = containers[e.Socket.Container], e.Local.Port()
+	}
+	if e.To.IsValid() {
+		inside = e.To.Port()
+	}
+	port := portName{inside, e.Proto}
+	switch {
+	case e.Socket != nil && of == nil:
+		return none
+	case slices.Contains(c.API, port):
+		return api
+	case of == nil || !c.isCore(of):
+		return none
+	case slices.Contains(c.Partner, port):
+		return partner
+	}
+	return api
+}
+
+// sight is what is judged.
+type sight struct {
+	host.Exposures
+	containers map[string]*host.Container
+}
+
+// describe says what an exposure is and who reaches it.
+func describe(e host.Exposure, r packetfilter.Reach) checks.Evidence {
+	what := "led on to " + e.To.String()
+	switch {
+	case e.Publish != nil:
+		what = fmt.Sprintf("port %d of container %s", e.Inside, e.Publish.Name)
+	case e.Socket != nil && e.Socket.PID != 0:
+		what = fmt.Sprintf("%s (process %d)", e.Socket.Exe, e.Socket.PID)
+		if e.Socket.Unit != "" {
+			what = fmt.Sprintf("%s (process %d, %s)", e.Socket.Exe, e.Socket.PID, e.Socket.Unit)
+		}
+	case e.Socket != nil:
+		what = "a socket of the kernel's, or whose holder is not seen"
+	}
+	got := map[packetfilter.Answer]string{packetfilter.Yes: "let through: ", packetfilter.No: "stopped: ", packetfilter.Unknown: "cannot be told: "}[r.Answer]
+	return checks.Evidence{Source: e.String(), Key: what, Got: got + r.String()}
+}
+
+// unknownReach is the error for an exposure of which it cannot be told who reaches it.
+func unknownReach(e host.Exposure, r packetfilter.Reach) error {
+	return fmt.Errorf("cannot tell whether %v is reached from anywhere: it depends on %s", e, r.Why)
+}
+
+// unseen are the errors for what no judgement can be made of.
+func (s sight) unseen() error {
+	var errs []error
+	if s.Docker != nil {
+		errs = append(errs, fmt.Errorf("cannot see what docker publishes: %w", s.Docker))
+	}
+	for _, b := range s.Beyond {
+		errs = append(errs, fmt.Errorf("cannot tell who reaches the container %s: it is on the network %s (%s), past this host's packet filter", b.Container, b.Network, b.Driver))
+	}
+	return errors.Join(errs...)
+}
+
+func networks(list []netip.Prefix) []netip.Prefix {
+	if len(list) == 0 {
+		return privateNetworks
+	}
+	return list
+}
+
+func names(evidence []checks.Evidence) string {
+	var list []string
+	for _, e := range evidence {
+		if !slices.Contains(list, e.Source) {
+			list = append(list, e.Source)
+		}
+	}
+	return strings.Join(list, ", ")
+}
