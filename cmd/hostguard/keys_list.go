@@ -275,7 +275,7 @@ func (s *shownKeys) writeText(w io.Writer) error {
 				print(", file changed %s", day(k.FileChanged))
 			}
 			if k.Comment != "" {
-				print(", comment %q", k.Comment)
+				print(", comment \"%s\"", k.Comment)
 			}
 			print("\n")
 		}

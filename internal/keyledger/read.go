@@ -262,6 +262,7 @@ func (l *Ledger) readEvents(in *lineReader, points []point, o Options) error {
 			}
 			return bad
 		}
+		earlier := l.lastPoint
 		switch {
 		case len(points) > 0:
 			if points[0].sequence == e.Sequence {
@@ -275,7 +276,7 @@ func (l *Ledger) readEvents(in *lineReader, points []point, o Options) error {
 		l.Sequence, l.Head, l.Size = in.lines, hash, in.size
 		l.hashes = append(l.hashes, hash)
 		if e.Sequence <= l.Signed {
-			l.State.apply(&e)
+			l.State.apply(&e, earlier)
 		}
 		if o.Visit != nil {
 			o.Visit(&e)

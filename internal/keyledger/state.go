@@ -13,7 +13,7 @@ type Present struct{ Account, Key string }
 type State struct {
 	keys  map[Present]*Key
 	first map[string]time.Time // of each fingerprint: when it was first heard of, on any account
-	began map[string]time.Time // of each account: when its first key was heard of
+	began map[string]int       // of each account: the event of its first key
 }
 
 // Key is one key on one account, as the ledger knows it.
@@ -36,12 +36,13 @@ type Key struct {
 func (k *Key) Live() bool { return k.Gone == 0 }
 
 func newState() *State {
-	return &State{keys: map[Present]*Key{}, first: map[string]time.Time{}, began: map[string]time.Time{}}
+	return &State{keys: map[Present]*Key{}, first: map[string]time.Time{}, began: map[string]int{}}
 }
 
-// apply takes the next event in. A key that comes back keeps the age it had,
+// apply takes the next event in; earlier is the last event of the appends before
+// its own. A key that comes back keeps the age it had,
 // since who had it before may have it still.
-func (s *State) apply(e *Event) {
+func (s *State) apply(e *Event, earlier int) {
 	at := Present{e.Account, e.Key}
 	k := s.keys[at]
 	switch {
@@ -53,11 +54,11 @@ func (s *State) apply(e *Event) {
 		}
 		began, known := s.began[e.Account]
 		if !known {
-			began = e.Time
+			began = e.Sequence
 			s.began[e.Account] = began
 		}
 		if k == nil || !k.Live() {
-			k = &Key{Account: e.Account, Key: e.Key, Since: first, Sequence: e.Sequence, Follows: e.Kind != Enrolled || began.Before(e.Time)}
+			k = &Key{Account: e.Account, Key: e.Key, Since: first, Sequence: e.Sequence, Follows: e.Kind != Enrolled || began <= earlier}
 			s.keys[at] = k
 		}
 		if e.Person != "" {
