@@ -52,6 +52,7 @@ proof: install
 	HOSTGUARD_REQUIRE=real HOSTGUARD_AUDIT_CASES=$(CASES) $(GO) test -count 1 -timeout 20m -v -run 'LoadedIsAuditctls|MissingRules|MissingWatch|EachDeletedRule|PictureOfTheKernel|TestCanary' ./cmd/hostguard
 	HOSTGUARD_REQUIRE=real HOSTGUARD_ALL_LOGINS=1 $(GO) test -count 1 -timeout 30m -v -run 'RealLogins' ./cmd/hostguard
 	HOSTGUARD_REQUIRE=real HOSTGUARD_CASES=$(CASES) $(GO) test -count 1 -timeout 20m -v -run 'Libpam' ./internal/pamconf
+	HOSTGUARD_REQUIRE=real HOSTGUARD_LEDGER_FLIPS=1 $(GO) test -count 1 -timeout 60m -v -run 'BitFlip|Truncat|Reordered|DocumentedShell|Torn' ./internal/keyledger ./remediate/ledgerfile
 	for root in "" $(SSHD_ROOTS); do \
 		HOSTGUARD_REQUIRE=real HOSTGUARD_SSHD_ROOT=$$root HOSTGUARD_SSHD_CASES=$(SSHD_CASES) $(GO) test -count 1 -timeout 3h -v -run 'AgreesWithSSHD' ./internal/sshdconf || exit 1; \
 		HOSTGUARD_REQUIRE=real HOSTGUARD_SSHD_ROOT=$$root HOSTGUARD_SSHD_CASES=$$(($(SSHD_CASES) / 10)) $(GO) test -count 1 -timeout 3h -v -run 'ShowSSHDAgreesWithSSHD' ./cmd/hostguard || exit 1; \
