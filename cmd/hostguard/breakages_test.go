@@ -24,6 +24,9 @@ func reloadSSH(h testHost) {
 // secondKey is a line for authorized_keys.
 const secondKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICcwcE8AdUtgSwfwJceo8iCpKWEeWHl+Hs/+y0EOxCoH second\n"
 
+// weakKey is one of RSA with 2048 bits.
+const weakKey = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQDSljSmTONX8OuVT1E3JGSHecEFWJpF1Uqvg8xqKZLTfM1669NNuhTvF3dYQ4dpGtdBPGT1cFfdd4gs4FEJ1Bu+vez4KbkdzlS3as1eRa8457Rck090FAc9OGA4VUsLXOkcpPH4FyYUe+XO9tNryq6na6s6dDV/PU+PcDmT+QcD0OFw1RzGQJont0xbK6LYbQLPndNs/O+GSNHbA5avwyU9OCRUO95xMkNHOFlyATQz4e8ZGEoWTweLbOVUX4pHPd9Fuz+w7u32hJVaMgwgsRdDUmhlpfpwcOj1R++gN6db6taVXrm0+VB1EZkol7+AQ43PNXF2AYaKK+4rQW9+3/zR weak\n"
+
 // breakages holds each requirement of the profile that files, units and
 // sockets of a container can break, each broken alone.
 func breakages() []breakage {
@@ -111,6 +114,50 @@ func breakages() []breakage {
 	add("an attestation has ended", apply, undo,
 		map[string]want{"SSH-031": fails("/etc/hostguard/hostguard.yaml:", "of 2026-01-31 by The lab ended on 2026-04-30")})
 
+	// TC-21, TC-22: users' keys
+	const keys = "/home/operator/.ssh/authorized_keys"
+	apply, undo = editedBy(keys, func(text string) string { return text + weakKey })
+	add("case 38: a weak key", apply, undo,
+		map[string]want{"SSH-016": fails(keys+":2", "RSA 2048"), "SSH-040": fails(keys + ":2")})
+	apply, undo = editedBy(keys, func(text string) string { return "no-such-option " + text })
+	add("a key's line has an option that sshd does not know", apply, undo,
+		map[string]want{"SSH-017": fails(keys+":1", "no-such-option")})
+	add("everybody may write to a file of keys",
+		commands("chmod 666 "+keys), commands("chmod 600 "+keys),
+		map[string]want{"SSH-018": fails(keys, "0666")})
+	add("everybody may write to the home above it",
+		commands("chmod 777 /home/operator"), commands("chmod 755 /home/operator"),
+		map[string]want{"SSH-018": fails("/home/operator", "0777")})
+	apply, undo = file("/etc/ssh/sshd_config.d/50-modes.conf", "StrictModes no\n", reloadSSH)
+	add("sshd does not look at the modes of files of keys", apply, undo,
+		map[string]want{"SSH-019": fails("/etc/ssh/sshd_config.d/50-modes.conf:1")})
+	add("case 38: two accounts have one key",
+		commands("install -D -m 600 "+keys+" /root/.ssh/authorized_keys"), commands("rm -r /root/.ssh"),
+		map[string]want{"SSH-020": fails(keys+":1", "/root/.ssh/authorized_keys:1"), "SSH-040": fails("/root/.ssh/authorized_keys:1")})
+	apply, undo = editedBy(keys, func(text string) string { return "restrict " + text + text })
+	add("an account has a key twice", apply, undo,
+		map[string]want{"SSH-021": fails(keys+":2", keys+":1")})
+	add("a revoked key is still listed",
+		func(h testHost) {
+			h.Must("install", "-m", "644", keys, "/etc/ssh/revoked_keys")
+			h.WriteFile("/etc/ssh/sshd_config.d/50-revoked.conf", "RevokedKeys /etc/ssh/revoked_keys\n")
+			reloadSSH(h)
+		},
+		func(h testHost) {
+			h.Must("rm", "/etc/ssh/revoked_keys", "/etc/ssh/sshd_config.d/50-revoked.conf")
+			reloadSSH(h)
+		},
+		map[string]want{"SSH-022": fails(keys+":1", "/etc/ssh/revoked_keys:1")})
+	apply, undo = file("/etc/ssh/sshd_config.d/50-revoked.conf", "RevokedKeys /etc/ssh/no_such_file\n", reloadSSH)
+	add("the file of revoked keys is missing: sshd refuses every key", apply, undo,
+		map[string]want{"SSH-022": fails("/etc/ssh/no_such_file", "/etc/ssh/sshd_config.d/50-revoked.conf:1")})
+	apply, undo = file("/etc/ssh/sshd_config.d/50-command.conf", "AuthorizedKeysCommand /usr/bin/true %u\nAuthorizedKeysCommandUser nobody\n", reloadSSH)
+	add("a program says which keys let in", apply, undo,
+		map[string]want{
+			"SSH-023": fails("/etc/ssh/sshd_config.d/50-command.conf:1"),
+			"SSH-016": unknown("/usr/bin/true"), "SSH-020": unknown("/usr/bin/true"),
+		})
+
 	// TC-23
 	ledger := map[string]want{"SSH-044": fails("/var/lib/hostguard/keys/ledger.jsonl:1", "changed")}
 	for _, rule := range []string{"SSH-040", "SSH-041", "SSH-042", "SSH-043", "SSH-045"} {
@@ -178,7 +225,7 @@ func breakages() []breakage {
 	// TC-04, TC-11
 	add("a web server runs",
 		commands("systemctl start nginx.service"), commands("systemctl stop nginx.service"),
-		map[string]want{"SVC-001": fails("nginx.service"), "SVC-011": fails("80")})
+		map[string]want{"SVC-001": fails("nginx.service"), "SVC-011": fails("80"), "NET-002": fails("tcp 0.0.0.0:80")})
 	add("a web server is started at boot",
 		commands("systemctl --quiet enable nginx.service"), commands("systemctl --quiet disable nginx.service"),
 		map[string]want{"SVC-001": fails("nginx.service")})
@@ -190,6 +237,8 @@ func breakages() []breakage {
 		map[string]want{"SVC-003": fails("/etc/systemd/system/postgresql.service")})
 	add("an unknown program listens on all addresses",
 		commands("systemd-run --quiet --unit=stray busybox nc -ll -p 4444 -e /bin/true"), commands("systemctl stop stray.service"),
-		map[string]want{"SVC-010": fails("stray.service"), "SVC-011": fails("4444", "stray.service")})
-	return list
+		map[string]want{"SVC-010": fails("stray.service"), "SVC-011": fails("4444", "stray.service"), "NET-002": fails("4444", "stray.service")})
+
+	// TC-16
+	return append(list, networkBreakages()...)
 }
