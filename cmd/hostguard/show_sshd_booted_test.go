@@ -99,6 +99,9 @@ func TestShowSSHDOnABootedHost(t *testing.T) {
 		if !slices.Equal(got, said) || !s.Sockets[0].Active || s.Sockets[0].AtBoot == "" {
 			t.Errorf("%+v, and systemd says %q", s.Sockets[0], said)
 		}
+		if out := h.Must(program, "show", "sshd", "--matrix", "--user", "root", "--format", "json"); !strings.Contains(out, `"lport":2200`) || strings.Contains(out, `"lport":22,`) {
+			t.Errorf("the matrix does not come to the socket's ports:\n%s", out)
+		}
 		if out := h.Must(program, "show", "sshd", "--origin", "--lport", "22"); !strings.Contains(out, "; without effect: ssh.socket listens") || !strings.Contains(out, "# "+want) {
 			t.Errorf("the socket is not among the origins:\n%.600s", out)
 		}

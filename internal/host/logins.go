@@ -432,11 +432,15 @@ func (h *Host) Logins(ctx context.Context, d *SSHD, q LoginQuery) (*Logins, erro
 		}
 	}
 	in.Accounts = l.accounts(accounts, h.AccountsElsewhere(ctx, accounts, namesOf(d.Config, accounts, q.Users)), q.Users)
+	listen, err := h.socketAddresses(ctx, d)
+	if err != nil {
+		l.cannot(err)
+	}
 	if q.Point != nil {
-		in.Points = []loginmatrix.Point{loginmatrix.PointOf(d.Config, *q.Point)}
+		in.Points = []loginmatrix.Point{loginmatrix.PointOf(d.Config, listen, *q.Point)}
 	} else {
 		left := 0
-		if in.Points, left = loginmatrix.Points(d.Config, h.fromLists(ctx, d)); left > 0 {
+		if in.Points, left = loginmatrix.Points(d.Config, listen, h.fromLists(ctx, d)); left > 0 {
 			l.unsure("more than %d connections: %d or more others that may turn out differently", loginmatrix.MaxPoints, left)
 		}
 	}
@@ -445,6 +449,22 @@ func (h *Host) Logins(ctx context.Context, d *SSHD, q LoginQuery) (*Logins, erro
 		return nil, err
 	}
 	return &Logins{m, l.unjudged, l.failed}, nil
+}
+
+// socketAddresses are where socket units listen in an sshd's place; none where
+// it listens itself.
+func (h *Host) socketAddresses(ctx context.Context, d *SSHD) ([]string, error) {
+	sockets, err := h.SSHListens(ctx)
+	var addresses []string
+	for _, s := range sockets {
+		if !s.starts(d) {
+			continue
+		}
+		for _, l := range s.Listen {
+			addresses = append(addresses, l.Address)
+		}
+	}
+	return addresses, err
 }
 
 // accounts are those of the files and those from elsewhere.

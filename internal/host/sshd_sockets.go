@@ -37,6 +37,15 @@ type SSHSocket struct {
 // next boot.
 func (s SSHSocket) InForce() bool { return s.Active || s.Boot != "" }
 
+// starts reports whether the socket is how that sshd is reached.
+func (s SSHSocket) starts(d *SSHD) bool {
+	unit := path.Base(d.Unit)
+	if template, instance, ok := strings.Cut(unit, "@"); ok && instance != "" {
+		unit = template + "@.service"
+	}
+	return unit == s.Starts
+}
+
 // SSHListen is an address on which sshd can be reached.
 type SSHListen struct {
 	Address string // "[::]:22", "10.0.0.1:22", "/run/ssh.sock"

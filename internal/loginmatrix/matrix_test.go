@@ -184,7 +184,7 @@ func TestPoints(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			points, left := Points(parse(t, c.config, c.version), c.more)
+			points, left := Points(parse(t, c.config, c.version), nil, c.more)
 			var got []string
 			for _, p := range points[4:] {
 				got = append(got, p.Name)
@@ -202,9 +202,27 @@ func TestPoints(t *testing.T) {
 }
 
 // The address that stands for all others is named by nobody.
+// TestPointsOfSockets: where systemd listens, Port and ListenAddress are
+// without effect (HARD-CASES 13).
+func TestPointsOfSockets(t *testing.T) {
+	t.Parallel()
+	config := parse(t, "Port 22\nMatch LocalPort 2222\nPasswordAuthentication yes\n", sshdconf.V9_2)
+	points, _ := Points(config, []string{"192.0.2.2:2200", "[::]:2222", "/run/ssh.sock"}, nil)
+	ports := map[int]bool{}
+	for _, p := range points {
+		ports[p.LPort] = true
+	}
+	if len(ports) != 2 || !ports[2200] || !ports[2222] {
+		t.Errorf("points at the ports %v, want 2200 and 2222", ports)
+	}
+	if p := PointOf(config, []string{"192.0.2.2:2200"}, sshdconf.Connection{Addr: "10.0.0.1"}); p.LPort != 2200 || p.LAddr != "192.0.2.2" {
+		t.Errorf("the usual point is %+v", p)
+	}
+}
+
 func TestOutsideIsOutside(t *testing.T) {
 	t.Parallel()
-	points, _ := Points(parse(t, "Match Address 192.0.2.0/24,198.51.100.0/24\n", sshdconf.V9_2), []string{"203.0.113.*"})
+	points, _ := Points(parse(t, "Match Address 192.0.2.0/24,198.51.100.0/24\n", sshdconf.V9_2), nil, []string{"203.0.113.*"})
 	if points[2].Addr != "100.64.0.1" {
 		t.Errorf("elsewhere is %s", points[2].Addr)
 	}
@@ -216,7 +234,7 @@ func TestManyPointsAreBounded(t *testing.T) {
 	for i := range 200 {
 		fmt.Fprintf(&b, "Match Address 10.%d.0.0/16\nX11Forwarding no\n", i)
 	}
-	points, left := Points(parse(t, b.String(), sshdconf.V9_2), nil)
+	points, left := Points(parse(t, b.String(), sshdconf.V9_2), nil, nil)
 	if len(points) != MaxPoints || left == 0 {
 		t.Errorf("%d points and %d left out", len(points), left)
 	}
@@ -228,7 +246,7 @@ func TestWorldsAreNotMixedUp(t *testing.T) {
 	t.Parallel()
 	config := parse(t, "PasswordAuthentication no\nMatch User alice Address 10.0.0.0/8\nPasswordAuthentication yes\nMatch Group ssh LocalPort 2222\nPasswordAuthentication yes\nMatch Address 10.0.0.1\nPubkeyAuthentication no\n", sshdconf.V9_2)
 	bob := Account{Name: "bob", UID: 1001, Groups: []string{"bob"}}
-	points, _ := Points(config, nil)
+	points, _ := Points(config, nil, nil)
 	accounts := []Account{alice, bob, root}
 	m, err := Build(Input{Config: config, Accounts: accounts, Points: points})
 	if err != nil {
@@ -257,7 +275,7 @@ func crowd(t testing.TB, accounts int) Input {
 	in := Input{Config: parse(t, b.String(), sshdconf.V9_2), Keys: func(a *Account, _ sshdconf.Connection, _ *sshdconf.Effective, _ bool) (int, string) {
 		return int(a.UID % 3), ""
 	}}
-	in.Points, _ = Points(in.Config, nil)
+	in.Points, _ = Points(in.Config, nil, nil)
 	in.Points = in.Points[:min(len(in.Points), 20)]
 	for i := range accounts {
 		name := fmt.Sprintf("user%d", i)

@@ -37,9 +37,10 @@ const maxCandidates = 1 << 14
 // addresses and names, such as those of keys. They are loopback, an address
 // outside of everything named, and for each combination of criteria that turns
 // out otherwise one point. Left is how many were left out because there are
-// more than MaxPoints.
-func Points(c *sshdconf.Config, more []string) (points []Point, left int) {
-	t := tellersOf(c, more)
+// more than MaxPoints. Listen are the addresses with ports where systemd listens
+// in sshd's place; without them the configuration says where.
+func Points(c *sshdconf.Config, listen, more []string) (points []Point, left int) {
+	t := tellersOf(c, listen, more)
 	dns := t.global("usedns") == "yes"
 	from := t.clients(dns)
 	to := t.locals(c)
@@ -76,9 +77,10 @@ func Points(c *sshdconf.Config, more []string) (points []Point, left int) {
 }
 
 // PointOf is the point of a connection. What that leaves out is as of a client
-// that nothing names, who comes to the usual address and port.
-func PointOf(c *sshdconf.Config, conn sshdconf.Connection) Point {
-	t := tellersOf(c, nil)
+// that nothing names, who comes to the usual address and port; listen is as for
+// Points.
+func PointOf(c *sshdconf.Config, listen []string, conn sshdconf.Connection) Point {
+	t := tellersOf(c, listen, nil)
 	usual := t.locals(c)[0]
 	p := Point{Addr: conn.Addr, Host: conn.Host, LAddr: conn.LocalAddr, LPort: conn.LocalPort, RDomain: conn.RDomain}
 	if p.Addr == "" {
@@ -106,10 +108,11 @@ type tellers struct {
 	effective *sshdconf.Effective // outside Match blocks
 	terms     []sshdconf.Term
 	hosts     []string // lists of addresses and names
+	listen    []string // addresses with ports that can be reached
 }
 
-func tellersOf(c *sshdconf.Config, more []string) *tellers {
-	t := &tellers{c: c}
+func tellersOf(c *sshdconf.Config, listen, more []string) *tellers {
+	t := &tellers{c: c, listen: listen}
 	t.effective, _ = c.When(func(sshdconf.Term) bool { return false })
 	for _, b := range c.Blocks {
 		for _, term := range b.Terms() {
@@ -250,7 +253,11 @@ func (t *tellers) locals(c *sshdconf.Config) []Point {
 	var ports []int
 	var addrs []string
 	domains := []string{""}
-	for _, v := range strings.Fields(t.global("listenaddress")) {
+	listen := t.listen
+	if len(listen) == 0 {
+		listen = strings.Fields(t.global("listenaddress"))
+	}
+	for _, v := range listen {
 		host, port, err := net.SplitHostPort(v)
 		if err != nil {
 			continue
