@@ -287,7 +287,7 @@ func (w *testWorld) arrived(i int, by netip.AddrPort) bool {
 //	outside 203.0.113.9, 198.51.100.7 … — eth0 host eth1 — 10.0.0.9 internal
 //	                                         docker0 — 172.17.0.2 container
 type testWorld struct {
-	t                                  *testing.T
+	t                                  testing.TB
 	legacy                             bool // legacy tables have been loaded
 	host, outside, internal, container *netNamespace
 	endpoints                          []packetfilter.Endpoint
@@ -316,7 +316,7 @@ var testSockets = []struct {
 	{"[2001:db8:1::2]:9001", false}, {"[::]:9002", true}, {"[::1]:9004", false},
 }
 
-func newTestWorld(t *testing.T) *testWorld {
+func newTestWorld(t testing.TB) *testWorld {
 	t.Helper()
 	w := &testWorld{t: t, host: newPlace(t), outside: newPlace(t), internal: newPlace(t), container: newPlace(t)}
 	for _, p := range []*netNamespace{w.host, w.outside, w.internal, w.container} {

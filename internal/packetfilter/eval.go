@@ -25,7 +25,9 @@ type evaluator struct {
 	u     *universe
 	v6    bool
 	proto uint8
-	plain bool // chains of type nat are left out
+	first registers
+	begun *state // that try began with
+	plain bool   // chains of type nat are left out
 	steps int
 	err   error
 
@@ -160,6 +162,7 @@ type jump struct {
 // result is what a rule makes of a state.
 type result struct {
 	acted    bool     // else the state goes on as it was
+	missed   bool     // a condition did not hold for the state as it was
 	on       []*state // go on with the next rule
 	accepted []*state
 	returned []*state
@@ -169,21 +172,27 @@ type result struct {
 // try runs a rule's expressions on a state.
 func (e *evaluator) try(rule *nftables.Rule, s *state) result {
 	var r result
-	var regs registers
-	todo := []work{{s, &regs, 0}}
-	for len(todo) > 0 {
-		w := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
+	e.first, e.begun = registers{}, s
+	var todo []work
+	for w := (work{s, &e.first, 0}); ; {
 		for w.s != nil && w.at < len(rule.Exprs) {
 			x := rule.Exprs[w.at]
 			w.at++
-			if w.s = e.step(rule, x, w, &todo, &r); w.s != nil {
-				continue
-			}
+			w.s = e.step(rule, x, w, &todo, &r)
 		}
 		if w.s != nil { // the rule's end, without a verdict
 			r.on = append(r.on, w.s)
 		}
+		if len(todo) == 0 {
+			break
+		}
+		w, todo = todo[len(todo)-1], todo[:len(todo)-1]
+	}
+	if r.missed && len(r.on) == 0 && len(r.accepted) == 0 && len(r.returned) == 0 && len(r.jumps) == 0 {
+		return r // acted stays false: nothing happened
+	}
+	if r.missed {
+		r.on = append(r.on, s)
 	}
 	r.acted = !(len(r.accepted) == 0 && len(r.returned) == 0 && len(r.jumps) == 0 && len(r.on) == 1 && r.on[0] == s)
 	return r
@@ -197,6 +206,17 @@ func (e *evaluator) step(rule *nftables.Rule, x nftables.Expr, w work, todo *[]w
 	test := func(not bool, when ...condition) *state {
 		if e.boundary != nil {
 			return s
+		}
+		if len(when) == 1 && s.misses(&when[0]) {
+			if not {
+				return s
+			}
+			if s == e.begun {
+				r.missed = true
+			} else {
+				r.on = append(r.on, s)
+			}
+			return nil
 		}
 		in, out := e.split(s, when[0], why)
 		for _, c := range when[1:] {
@@ -236,12 +256,13 @@ func (e *evaluator) step(rule *nftables.Rule, x nftables.Expr, w work, todo *[]w
 	switch x := x.(type) {
 	case nftables.Plain:
 	case nftables.Payload:
-		loaded, ok := e.payload(s, x)
-		if !ok {
+		if !e.payload(s, x, regs[x.To:x.To+x.Len]) {
 			r.on = append(r.on, s)
 			return nil
 		}
-		put(regs, x.To, loaded, x.Len)
+		for i := x.Len; i%4 != 0; i++ { // a register's rest is zero
+			regs[x.To+i] = value{}
+		}
 	case nftables.Meta:
 		put(regs, x.To, e.meta(s, x.Key), 4)
 	case nftables.CT:

@@ -72,12 +72,18 @@ func (e *evaluator) original(s *state, d dim) []value {
 			return knownValues(e.u.lows[d][i].bytes(width))
 		}
 	}
-	v := make([]value, width)
-	for i := range v {
-		v[i] = value{kind: field + kind(d), at: uint8(i), sym: 0xff}
-	}
-	return v
+	return symbolic[d][:width]
 }
+
+// symbolic are the fields as nobody knows them; they are only read.
+var symbolic = func() (all [dims][16]value) {
+	for d := range dims {
+		for i := range all[d] {
+			all[d][i] = value{kind: field + kind(d), at: uint8(i), sym: 0xff}
+		}
+	}
+	return all
+}()
 
 // current is a field after what translated it.
 func (e *evaluator) current(s *state, d dim) []value {
@@ -94,39 +100,47 @@ func (e *evaluator) current(s *state, d dim) []value {
 }
 
 // payload loads bytes of the packet. It is not ok when there is no such header.
-func (e *evaluator) payload(s *state, x nftables.Payload) ([]value, bool) {
-	v := unknownValues(x.Len)
-	place := func(at int, b []value) {
-		for i := range b {
-			if j := at + i - x.Offset; j >= 0 && j < len(v) {
-				v[j] = b[i]
+func (e *evaluator) payload(s *state, x nftables.Payload, v []value) bool {
+	for i := range v {
+		v[i] = value{kind: unknown, sym: 0xff}
+	}
+	fixed := func(at int, b value) {
+		if j := at - x.Offset; j >= 0 && j < len(v) {
+			v[j] = b
+		}
+	}
+	place := func(at int, d dim) {
+		if at < x.Offset+len(v) && at+e.u.width(d) > x.Offset {
+			for i, b := range e.current(s, d) {
+				fixed(at+i, b)
 			}
 		}
 	}
 	switch {
 	case x.Base == nftables.NetworkHeader && e.v6:
-		place(0, []value{{kind: unknown, sym: 0x0f, bits: 0x60}})
-		place(6, knownValues([]byte{e.proto}))
-		place(8, e.current(s, srcAddr))
-		place(24, e.current(s, dstAddr))
+		fixed(0, value{kind: unknown, sym: 0x0f, bits: 0x60})
+		fixed(6, value{bits: e.proto})
+		place(8, srcAddr)
+		place(24, dstAddr)
 	case x.Base == nftables.NetworkHeader:
-		place(0, knownValues([]byte{0x45}))
-		place(6, []value{{kind: unknown, sym: 0x40}, {}}) // not a fragment
-		place(9, knownValues([]byte{e.proto}))
-		place(12, e.current(s, srcAddr))
-		place(16, e.current(s, dstAddr))
+		fixed(0, value{bits: 0x45})
+		fixed(6, value{kind: unknown, sym: 0x40}) // not a fragment
+		fixed(7, value{})
+		fixed(9, value{bits: e.proto})
+		place(12, srcAddr)
+		place(16, dstAddr)
 	case x.Base == nftables.TransportHeader:
-		place(0, e.current(s, srcPort))
-		place(2, e.current(s, dstPort))
+		place(0, srcPort)
+		place(2, dstPort)
 		if e.proto == tcp { // the first packet: SYN, perhaps with bits of congestion notification
-			place(13, []value{{kind: unknown, sym: 0xc0, bits: 0x02}})
+			fixed(13, value{kind: unknown, sym: 0xc0, bits: 0x02})
 		}
 	case x.Base == nftables.LinkHeader:
 		if e.in == nil { // what the host sends has none yet
-			return nil, false
+			return false
 		}
 	}
-	return v, true
+	return true
 }
 
 func native(n uint32) []value { return knownValues(binary.NativeEndian.AppendUint32(nil, n)) }
@@ -340,16 +354,16 @@ func (e *evaluator) localDest(s *state, on *Interface) (condition, bool) {
 	if on == nil { // only the host's own addresses are followed
 		return condition{}, true
 	}
-	spans := []span{}
+	var list []span
 	for i, low := range e.u.lows[dstAddr] {
 		if e.w.owner(low.addr(e.v6)) == on {
-			spans = append(spans, span{i, i + 1})
+			list = append(list, span{i, i + 1})
 		}
 	}
-	if len(spans) == 0 {
+	if len(list) == 0 {
 		return never, true
 	}
 	var c condition
-	c.spans[dstAddr] = spans
+	c.spans[dstAddr] = listed(list)
 	return c, true
 }

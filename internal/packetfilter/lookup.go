@@ -148,7 +148,7 @@ func (e *evaluator) anyOf(set *nftables.Set, key []value, plain bool) (condition
 		return condition{}, false
 	}
 	d := dim(key[0].kind - field)
-	spans := []span{}
+	var list []span
 	for i := range set.Elements {
 		el := &set.Elements[i]
 		if el.All || effectiveElement(el) {
@@ -159,20 +159,20 @@ func (e *evaluator) anyOf(set *nftables.Set, key []value, plain bool) (condition
 			continue
 		}
 		for other := range dims {
-			if other != d && c.spans[other] != nil {
+			if other != d && c.spans[other].given {
 				return condition{}, false
 			}
 		}
-		if c.unsure || c.spans[d] == nil {
+		if c.unsure || !c.spans[d].given {
 			return condition{}, false
 		}
-		spans = append(spans, c.spans[d]...)
+		list = append(list, c.spans[d].list()...)
 	}
-	if len(spans) == 0 {
+	if len(list) == 0 {
 		return never, true
 	}
 	var c condition
-	c.spans[d] = spans
+	c.spans[d] = listed(list)
 	return c, true
 }
 

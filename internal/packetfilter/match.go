@@ -72,7 +72,7 @@ func (e *evaluator) complement(c condition) condition {
 	}
 	result, some := condition{}, false
 	for d := range dims {
-		if c.spans[d] == nil {
+		if !c.spans[d].given {
 			continue
 		}
 		if some { // about two fields: that is no condition of this kind
@@ -80,7 +80,7 @@ func (e *evaluator) complement(c condition) condition {
 		}
 		some = true
 		outside, from := []span{}, 0
-		for _, s := range sorted(c.spans[d]) {
+		for _, s := range sorted(c.spans[d].list()) {
 			if from < s.from {
 				outside = append(outside, span{from, s.from})
 			}
@@ -89,7 +89,7 @@ func (e *evaluator) complement(c condition) condition {
 		if from < len(e.u.lows[d]) {
 			outside = append(outside, span{from, len(e.u.lows[d])})
 		}
-		result.spans[d] = outside
+		result.spans[d] = listed(outside)
 	}
 	if !some {
 		return never
@@ -107,10 +107,10 @@ func either(a, b condition) condition {
 	}
 	var only = dims
 	for d := range dims {
-		if a.spans[d] == nil && b.spans[d] == nil {
+		if !a.spans[d].given && !b.spans[d].given {
 			continue
 		}
-		if only != dims || a.spans[d] == nil || b.spans[d] == nil {
+		if only != dims || !a.spans[d].given || !b.spans[d].given {
 			return condition{unsure: true}
 		}
 		only = d
@@ -121,7 +121,7 @@ func either(a, b condition) condition {
 	if only == dims {
 		return always
 	}
-	a.spans[only] = append(append([]span{}, a.spans[only]...), b.spans[only]...)
+	a.spans[only] = listed(append(a.spans[only].list(), b.spans[only].list()...))
 	return a
 }
 
@@ -139,7 +139,7 @@ func (e *evaluator) portSet(v []value, set *xtables.PortSet) condition {
 }
 
 func (e *evaluator) ports(s *state, m xtables.Ports) condition {
-	if m.Protocol != 0 && m.Protocol != e.proto {
+	if m.Protocol != 0 && m.Protocol != e.proto && e.boundary == nil {
 		return never
 	}
 	var c condition

@@ -2,10 +2,16 @@ package packetfilter
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"math/bits"
 	"net/netip"
+	"runtime"
 	"slices"
 	"sync"
+
+	"github.com/hostguard/hostguard/internal/nftables"
+	"github.com/hostguard/hostguard/internal/xtables"
 )
 
 // An Answer says whether somebody reaches something.
@@ -67,12 +73,15 @@ type Translation struct {
 
 // passage is a flow that was traced.
 type passage struct {
-	class Class
-	in    *Interface
-	from  Addrs
-	to    []netip.Addr
-	fates []Fate
-	again func() ([]Fate, error) // as if nothing were translated
+	class   Class
+	proto   uint8
+	in      *Interface
+	from    Addrs
+	to      []netip.Addr
+	fates   []Fate
+	let     []*Fate // those that get somewhere, or whose end cannot be told
+	dropped []*Fate
+	again   func() ([]Fate, error) // as if nothing were translated
 }
 
 // Answer says for each endpoint which classes of sources reach it, and which
@@ -192,26 +201,80 @@ func (w *World) passages(endpoints []Endpoint, inside Addrs, v6 bool) (byProto, 
 		ports = append(ports, e.Local.Port())
 		protos[e.Proto] = true
 	}
-	protos[tcp], protos[udp] = true, true
+	if w.translates() { // then there may be ports that nobody listens on
+		protos[tcp], protos[udp] = true, true
+	}
 	var cuts []Addrs
 	for _, f := range flows {
 		cuts = append(cuts, f.from)
 	}
 	t := NewTracer(w, v6, cuts, slices.Concat(all, ofLinks, itself), ports)
 	passages := byProto{}
+	var work []*passage
 	for proto := range protos {
-		for _, f := range flows {
-			var err error
-			if f.fates, err = t.Trace(Flow{Proto: proto, In: f.in, From: f.from, To: f.to}); err != nil {
-				return nil, err
-			}
+		passages[proto] = slices.Clone(flows)
+		for i := range passages[proto] {
+			f := &passages[proto][i]
 			f.again = sync.OnceValues(func() ([]Fate, error) {
 				return t.Trace(Flow{Proto: proto, In: f.in, From: f.from, To: f.to, Plain: true})
 			})
-			passages[proto] = append(passages[proto], f)
+			f.proto = proto
+			work = append(work, f)
 		}
 	}
+	// Each is followed by itself.
+	errs := make([]error, len(work))
+	next := make(chan int, len(work))
+	for i := range work {
+		next <- i
+	}
+	close(next)
+	var wg sync.WaitGroup
+	for range min(len(work), runtime.GOMAXPROCS(0)) {
+		wg.Go(func() {
+			for i := range next {
+				errs[i] = work[i].follow(t)
+			}
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
 	return passages, nil
+}
+
+// follow traces the flow.
+func (p *passage) follow(t *Tracer) (err error) {
+	p.fates, err = t.Trace(Flow{Proto: p.proto, In: p.in, From: p.from, To: p.to})
+	for i := range p.fates {
+		if f := &p.fates[i]; f.Kind == Dropped {
+			p.dropped = append(p.dropped, f)
+		} else {
+			p.let = append(p.let, f)
+		}
+	}
+	return err
+}
+
+// translates reports whether some rule translates destinations, or may.
+func (w *World) translates() bool {
+	return slices.ContainsFunc(w.Rules.Chains, func(c *nftables.Chain) bool {
+		return slices.ContainsFunc(c.Rules, func(r *nftables.Rule) bool {
+			return slices.ContainsFunc(r.Exprs, func(x nftables.Expr) bool {
+				switch x := x.(type) {
+				case nftables.NAT:
+					return !x.Source
+				case nftables.Redirect, nftables.Unknown, nftables.PayloadWrite:
+					return true
+				case nftables.Target:
+					nat, ok := x.Target.(xtables.Nat)
+					return !harmless(x) && (!ok || !nat.Source)
+				}
+				return false
+			})
+		})
+	})
 }
 
 // itself are the host's own addresses by which it asks itself.
@@ -380,42 +443,43 @@ func (w *World) reachBy(endpoints []Endpoint, i int, p passage, to netip.AddrPor
 	var perhaps, others Sources
 	var doubt, barrier, sure, elsewhere *Fate
 	var seen bool
-	for j := range p.fates {
-		f := &p.fates[j]
+	for _, f := range p.let {
+		s := f.all()
 		if f.Kind == Lost { // it may come here wherever it was sent
-			if s := f.Sources(p.from); !s.Empty() {
-				doubt, seen = cmp.Or(doubt, f), true
-				others = others.join(s)
-			}
+			doubt, seen = cmp.Or(doubt, f), true
+			others = others.join(s)
 			continue
 		}
 		if _, sent := f.Arrives(to.Addr(), to.Port()); !sent {
 			continue
 		}
-		s := f.Sources(p.from)
-		if s.Empty() {
+		seen = true
+		switch {
+		case !w.comesTo(endpoints, i, p, f, to):
+			others = others.join(s)
+			if f.Translated() {
+				elsewhere = f
+			}
+		case f.Sure:
+			sure = cmp.Or(sure, f)
+		default:
+			perhaps = perhaps.join(s)
+			doubt = f
+		}
+	}
+	for _, f := range p.dropped {
+		if sure != nil || perhaps.u == nil && !e.matches(to) {
+			break
+		}
+		if _, sent := f.Arrives(to.Addr(), to.Port()); !sent {
 			continue
 		}
 		seen = true
-		if !w.comesTo(endpoints, i, p, f, to) {
+		if s := f.all(); perhaps.u != nil {
 			others = others.join(s)
-			// The rule that stops most of them says most.
-			if f.Kind == Dropped && (barrier == nil || f.Sure && s.count() > barrier.Sources(p.from).count()) {
-				barrier = f
-			}
-			if f.Kind != Dropped && f.Translated() {
-				elsewhere = f
-			}
-			continue
+		} else if barrier == nil || f.Sure && s.count() > barrier.all().count() { // the rule that stops most of them says most
+			barrier = f
 		}
-		if f.Sure {
-			if sure == nil {
-				sure = f
-			}
-			continue
-		}
-		perhaps = perhaps.join(s)
-		doubt = f
 	}
 	for _, f := range []*Fate{sure, doubt} {
 		if f != nil {
@@ -425,16 +489,16 @@ func (w *World) reachBy(endpoints []Endpoint, i int, p passage, to netip.AddrPor
 	}
 	switch {
 	case sure != nil:
-		at.Answer, at.By, at.From = Yes, sure.By.String(), sure.Sources(p.from).Witness()
+		at.Answer, at.By, at.From = Yes, sure.By.String(), sure.all().Witness()
 	case perhaps.u != nil && !perhaps.Without(others).Empty():
 		at.Answer, at.By, at.From = Yes, doubt.By.String(), perhaps.Without(others).Witness()
 	case doubt != nil:
-		at.Answer, at.By, at.Why, at.From = Unknown, doubt.By.String(), doubt.Why(), doubt.Sources(p.from).Witness()
+		at.Answer, at.By, at.Why, at.From = Unknown, doubt.By.String(), doubt.Why(), doubt.all().Witness()
 	case barrier != nil:
-		at.Answer, at.By, at.From = No, barrier.By.String(), barrier.Sources(p.from).Witness()
+		at.Answer, at.By, at.From = No, barrier.By.String(), barrier.all().Witness()
 	case elsewhere != nil && e.matches(to):
 		led, _ := elsewhere.Arrives(to.Addr(), to.Port())
-		at.Answer, at.From = No, elsewhere.Sources(p.from).Witness()
+		at.Answer, at.From = No, elsewhere.all().Witness()
 		at.By = fmt.Sprintf("packets for it are led to %v by %v", led, elsewhere.state.to.by)
 	case seen && e.matches(to):
 		at.Answer, at.By, at.From = No, "nothing takes it there", p.from[0].From
@@ -469,14 +533,14 @@ func (s Sources) join(t Sources) Sources {
 
 func (s Sources) count() int {
 	n := 0
-	if s.u == nil {
-		return n
-	}
-	for i := range s.u.lows[srcAddr] {
-		n += boolInt(s.b.has(i))
+	for _, w := range s.b {
+		n += bits.OnesCount64(w)
 	}
 	return n
 }
+
+// all are the sources of a fate: those of its flow from which packets fare so.
+func (f *Fate) all() Sources { return Sources{f.u, f.state.region[srcAddr]} }
 
 // bypassed is the rule that would drop the example of a published port if it
 // were not led past the host's own input: a firewall's that docker's rules
@@ -518,7 +582,7 @@ func (w *World) translations(endpoints []Endpoint, passages byProto) []Translati
 		for _, p := range list {
 			for i := range p.fates {
 				f := &p.fates[i]
-				if f.Kind != Forwarded || !f.Translated() || f.Sources(p.from).Empty() {
+				if f.Kind != Forwarded || !f.Translated() || f.all().Empty() {
 					continue
 				}
 				for _, addr := range p.to {
@@ -537,7 +601,7 @@ func (w *World) translations(endpoints []Endpoint, passages byProto) []Translati
 							}
 							found[k] = t
 						}
-						r := Reach{Answer: Yes, By: f.By.String(), From: f.Sources(p.from).Witness(), FromPort: f.SourcePort(), To: to}
+						r := Reach{Answer: Yes, By: f.By.String(), From: f.all().Witness(), FromPort: f.SourcePort(), To: to}
 						if p.in != nil {
 							r.In = p.in.Name
 						}

@@ -235,6 +235,19 @@ func (b bitset) cover(spans []span) (inside, outside bool) {
 	return b.meets(c), !b.minus(c).empty()
 }
 
+// within reports whether the set has a member in a span.
+func (b bitset) within(s span) bool {
+	if s.from >= s.to {
+		return false
+	}
+	for w := s.from / 64; w <= (s.to-1)/64 && w < len(b); w++ {
+		if b[w]&s.wordMask(w) != 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // split returns the members within spans, and the others.
 func (b bitset) split(spans []span) (in, out bitset) {
 	c := newBitset(len(b) * 64)

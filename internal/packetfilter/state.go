@@ -86,6 +86,19 @@ func (s *state) doubt(why reason) *state {
 	return &t
 }
 
+// misses reports whether a condition holds for none of a state's packets.
+func (s *state) misses(c *condition) bool {
+	if c.never {
+		return true
+	}
+	for d := range dims {
+		if of := &c.spans[d]; of.given && len(of.more) == 0 && !s.region[d].within(of.one) {
+			return true
+		}
+	}
+	return false
+}
+
 // split divides a state by a condition. The unsure parts come as well among
 // the one as among the other.
 func (e *evaluator) split(s *state, c condition, why reason) (in, out []*state) {
@@ -95,10 +108,11 @@ func (e *evaluator) split(s *state, c condition, why reason) (in, out []*state) 
 	inside := s.region
 	divided := false
 	for d := range dims {
-		if c.spans[d] == nil {
+		if !c.spans[d].given {
 			continue
 		}
-		some, others := inside[d].cover(c.spans[d])
+		list := c.spans[d].list()
+		some, others := inside[d].cover(list)
 		if !some {
 			return nil, []*state{s}
 		}
@@ -108,7 +122,7 @@ func (e *evaluator) split(s *state, c condition, why reason) (in, out []*state) 
 		var rest bitset
 		divided = true
 		before := inside
-		inside[d], rest = inside[d].split(c.spans[d])
+		inside[d], rest = inside[d].split(list)
 		before[d] = rest
 		out = append(out, s.with(before))
 	}

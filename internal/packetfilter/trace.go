@@ -199,7 +199,7 @@ func NewTracer(w *World, v6 bool, cuts []Addrs, to []netip.Addr, ports []uint16)
 		top = number{^uint64(0), ^uint64(0)}
 	}
 	translates := false
-	e := &evaluator{w: w, u: u, v6: v6, tracked: true, in: unclearInterface, out: unclearInterface}
+	e := &evaluator{w: w, u: u, v6: v6, proto: tcp, tracked: true, in: unclearInterface, out: unclearInterface}
 	e.boundary = func(d dim, lo, hi number) {
 		switch {
 		case d == srcAddr || d == srcPort:
@@ -221,9 +221,7 @@ func NewTracer(w *World, v6 bool, cuts []Addrs, to []netip.Addr, ports []uint16)
 				continue
 			}
 			translates = translating(c, r)
-			for _, e.proto = range []uint8{tcp, udp} {
-				e.try(r, blank)
-			}
+			e.try(r, blank)
 			none, nothing = none[:0], nothing[:0]
 		}
 	}

@@ -41,21 +41,45 @@ func (v value) masked(mask, xor uint8) value {
 type condition struct {
 	never  bool
 	unsure bool
-	spans  [dims][]span // nil: whatever it is
+	spans  [dims]spans
+}
+
+// spans is a set of atoms of a field.
+type spans struct {
+	given bool // else whatever it is
+	one   span
+	more  []span // further ones
+}
+
+func just(s span) spans { return spans{given: true, one: s} }
+
+// listed makes spans of a list; an empty list is no atom at all.
+func listed(list []span) spans {
+	if len(list) == 0 {
+		return spans{given: true}
+	}
+	return spans{true, list[0], list[1:]}
+}
+
+func (s spans) list() []span {
+	if s.one.from >= s.one.to {
+		return s.more
+	}
+	return append([]span{s.one}, s.more...)
 }
 
 func (c *condition) and(d condition) {
 	c.never = c.never || d.never
 	c.unsure = c.unsure || d.unsure
 	for i := range d.spans {
-		if d.spans[i] == nil {
+		if !d.spans[i].given {
 			continue
 		}
-		if c.spans[i] == nil {
+		if !c.spans[i].given {
 			c.spans[i] = d.spans[i]
 			continue
 		}
-		c.spans[i] = intersect(c.spans[i], d.spans[i])
+		c.spans[i] = listed(intersect(c.spans[i].list(), d.spans[i].list()))
 	}
 }
 
@@ -163,7 +187,7 @@ func (e *evaluator) maskedEqual(d dim, mask, want [16]byte) condition {
 	if d == srcAddr || d == srcPort { // atoms hold more than one value
 		return condition{unsure: true}
 	}
-	spans := []span{}
+	var list []span
 	for i, low := range e.u.lows[d] {
 		b := low.bytes(width)
 		matches := true
@@ -171,11 +195,11 @@ func (e *evaluator) maskedEqual(d dim, mask, want [16]byte) condition {
 			matches = matches && b[j]&mask[j] == want[j]
 		}
 		if matches {
-			spans = append(spans, span{i, i + 1})
+			list = append(list, span{i, i + 1})
 		}
 	}
 	c := condition{}
-	c.spans[d] = spans
+	c.spans[d] = listed(list)
 	return c
 }
 
@@ -190,6 +214,6 @@ func (e *evaluator) within(d dim, lo, hi number) condition {
 		return never
 	}
 	var c condition
-	c.spans[d] = []span{s}
+	c.spans[d] = just(s)
 	return c
 }
