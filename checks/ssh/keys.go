@@ -33,8 +33,9 @@ type keyView struct {
 	revocations []*host.Revocations
 	// others are the settings by which keys come from elsewhere.
 	others []sshdconf.Setting
-	// unseen is why there may be more keys than these.
-	unseen []error
+	// unseen is why there may be more keys than these, unread why lines of the files
+	// are not known.
+	unseen, unread []error
 }
 
 // accountFile is a file of keys of one account.
@@ -89,14 +90,14 @@ func view(all *host.AuthorizedKeys, accounts *host.Accounts) (v keyView) {
 				met[at] = true
 				v.files = append(v.files, accountFile{a.User, f})
 				if f.Err != nil {
-					v.unseen = append(v.unseen, fmt.Errorf("cannot see the keys of %s: %w", a.User.Name, f.Err))
+					v.unread = append(v.unread, fmt.Errorf("cannot see the keys of %s: %w", a.User.Name, f.Err))
 				}
 			}
 		}
 	}
 	for _, l := range v.authorities {
 		if l.Err != nil {
-			v.unseen = append(v.unseen, fmt.Errorf("cannot see the certificate authorities: %w", l.Err))
+			v.unread = append(v.unread, fmt.Errorf("cannot see the certificate authorities: %w", l.Err))
 		}
 	}
 	if len(accounts.Elsewhere) > 0 {
@@ -138,9 +139,9 @@ func (v keyView) decide(reason string, bad, seen []checks.Evidence) (checks.Verd
 	if more := len(seen) - maxEvidence; more > 0 {
 		seen = append(slices.Clone(seen[:maxEvidence]), checks.Evidence{Source: "sshd", Got: fmt.Sprintf("%d more", more)})
 	}
-	if len(v.unseen) > 0 {
-		err := v.unseen[0]
-		if n := len(v.unseen) - 1; n > 0 {
+	if missed := slices.Concat(v.unseen, v.unread); len(missed) > 0 {
+		err := missed[0]
+		if n := len(missed) - 1; n > 0 {
 			err = fmt.Errorf("%w (and %d more reasons)", err, n)
 		}
 		return checks.Verdict{Evidence: seen}, err

@@ -50,16 +50,19 @@ func judgeFormat(v keyView, _ struct{}) (checks.Verdict, error) {
 func judgeModes(v keyView, _ struct{}) (checks.Verdict, error) {
 	var bad, seen []checks.Evidence
 	reason := ""
+	v.unread = nil // owners and modes are seen of some that cannot be read
 	for _, f := range v.files {
 		switch {
+		case f.Err != nil && f.Real == "":
+			v.unread = append(v.unread, fmt.Errorf("cannot see the file of keys of %s: %w", f.user.Name, f.Err))
 		case f.Unsafe != "":
 			if reason == "" {
 				reason = fmt.Sprintf("Others than root and %s may change what keys let %s in.", f.user.Name, f.user.Name)
 			}
 			bad = append(bad, checks.Evidence{Source: f.UnsafeAt, Key: f.user.Name, Want: fmt.Sprintf("owned by root or %s, written by nobody else", f.user.Name), Got: f.Unsafe})
-		case f.Err == nil && f.Real != "":
+		case f.Real != "":
 			seen = append(seen, checks.Evidence{Source: f.Path, Key: f.user.Name, Got: "only root and the account may change it and the folders above it"})
-		case f.Err == nil:
+		default:
 			seen = append(seen, checks.Evidence{Source: f.Path, Key: f.user.Name, Got: "sshd does not read it: " + f.Refused})
 		}
 	}

@@ -9,7 +9,7 @@ import (
 // judgeRevoked wants no key in a file that a file of revoked keys names, and
 // wants sshd to be able to read that.
 func judgeRevoked(v keyView, _ struct{}) (checks.Verdict, error) {
-	if len(v.revocations) == 0 && len(v.unseen) == 0 {
+	if len(v.revocations) == 0 {
 		return checks.Inapplicable("RevokedKeys is not set."), nil
 	}
 	var bad, seen []checks.Evidence
