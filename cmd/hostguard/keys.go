@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -152,14 +153,7 @@ func enrolKeys(cmd *cobra.Command, o enrolOptions) error {
 		return err
 	}
 	defer store.Close()
-	events := store.Ledger.Enrol(present, func(account string) bool {
-		for _, u := range unseen {
-			if u.Account == "" || u.Account == account {
-				return true
-			}
-		}
-		return false
-	}, persons, actor(ctx, h), o.reason)
+	events := store.Ledger.Enrol(present, func(account string) bool { return isUnseen(unseen, account) }, persons, actor(ctx, h), o.reason)
 	if err := record(cmd, h, store, events); err != nil {
 		return err
 	}
@@ -176,6 +170,11 @@ func enrolKeys(cmd *cobra.Command, o enrolOptions) error {
 		return exitError{exitIncomplete, errors.Join(errs...)}
 	}
 	return nil
+}
+
+// isUnseen reports whether some keys of an account could not be seen.
+func isUnseen(unseen []host.UnseenKeys, account string) bool {
+	return slices.ContainsFunc(unseen, func(u host.UnseenKeys) bool { return u.Account == "" || u.Account == account })
 }
 
 func textFlag(flag, text string) error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,6 +33,7 @@ it (from the journal, else from auth.log).
   overdue  so, and older than the profile allows
   unknown  in a file, and not in the ledger or gone by its word
   gone     in the ledger, and in no file
+  unseen   in the ledger, and its file could not be read
 
 A key's age counts from its first day in the ledger, which may be long after the
 file was written: the file's time is shown as a hint, since any edit changes it.
@@ -54,6 +56,7 @@ type shownKeys struct {
 	MaxAge        string     `json:"max_age"`
 	Logins        string     `json:"logins,omitempty"` // where the last logins were looked up
 	Keys          []shownKey `json:"keys"`
+	Elsewhere     []string   `json:"elsewhere"` // settings by which keys come from elsewhere: not listed
 	Unseen        []string   `json:"unseen"`
 }
 
@@ -96,6 +99,7 @@ const (
 	keyOverdue = "overdue"
 	keyUnknown = "unknown"
 	keyGone    = "gone"
+	keyUnseen  = "unseen"
 )
 
 func listKeys(cmd *cobra.Command, src sources, root, format string) error {
@@ -125,7 +129,7 @@ func listKeys(cmd *cobra.Command, src sources, root, format string) error {
 		return exitError{exitIncomplete, err}
 	}
 	keys, unseen := files.InFiles()
-	shown := shownKeys{SchemaVersion: keysSchema, MaxAge: maxKeyAge(a).String(), Ledger: whereLedgerStands(ledger), Keys: []shownKey{}, Unseen: []string{}}
+	shown := shownKeys{SchemaVersion: keysSchema, MaxAge: maxKeyAge(a).String(), Ledger: whereLedgerStands(ledger), Keys: []shownKey{}, Elsewhere: keysElsewhere(files), Unseen: []string{}}
 	var errs []error
 	for _, u := range unseen {
 		shown.Unseen = append(shown.Unseen, printable.String(u.Err.Error()))
@@ -138,7 +142,7 @@ func listKeys(cmd *cobra.Command, src sources, root, format string) error {
 	} else {
 		shown.Logins = logins.String()
 	}
-	shown.Keys = compare(keys, ledger.Ledger, logins, time.Duration(maxKeyAge(a)), time.Now())
+	shown.Keys = compare(keys, unseen, ledger.Ledger, logins, time.Duration(maxKeyAge(a)), time.Now())
 	if format == "json" {
 		err = writeJSON(cmd.OutOrStdout(), shown)
 	} else {
@@ -151,6 +155,25 @@ func listKeys(cmd *cobra.Command, src sources, root, format string) error {
 		return exitError{exitIncomplete, errors.Join(errs...)}
 	}
 	return nil
+}
+
+// keysElsewhere are the settings that let keys in which stand in no file of keys.
+func keysElsewhere(files *host.AuthorizedKeys) []string {
+	list := []string{}
+	for _, s := range files.Servers {
+		for _, setting := range s.Others {
+			if setting.Keyword == "revokedkeys" {
+				continue
+			}
+			for _, v := range setting.Values {
+				text := printable.String(fmt.Sprintf("%s %s (%v)", setting.Keyword, v.Text, v.At))
+				if !slices.Contains(list, text) {
+					list = append(list, text)
+				}
+			}
+		}
+	}
+	return list
 }
 
 // maxKeyAge is what the profile in force allows.
@@ -173,7 +196,7 @@ func whereLedgerStands(k *host.KeyLedger) *ledgerNow {
 
 // compare puts the keys in files beside those of the ledger, which is nil when
 // there is none.
-func compare(keys []host.KeyInFile, ledger *keyledger.Ledger, logins *host.KeyLogins, maxAge time.Duration, now time.Time) []shownKey {
+func compare(keys []host.KeyInFile, unseen []host.UnseenKeys, ledger *keyledger.Ledger, logins *host.KeyLogins, maxAge time.Duration, now time.Time) []shownKey {
 	list := []shownKey{}
 	at := func(t time.Time) *time.Time {
 		if t.IsZero() {
@@ -221,7 +244,11 @@ func compare(keys []host.KeyInFile, ledger *keyledger.Ledger, logins *host.KeyLo
 		}
 		s := shownKey{Account: printable.String(k.Account), Key: k.Key, State: keyGone}
 		fromLedger(&s, k)
-		s.Due = nil
+		if k.Live() && isUnseen(unseen, k.Account) {
+			s.State = keyUnseen
+		} else {
+			s.Due = nil
+		}
 		if l, ok := logins.Last[host.LoginKey{Account: k.Account, Key: k.Key}]; ok {
 			s.LastLogin = &lastLogin{*at(l.Time), printable.String(l.From)}
 		}
@@ -250,7 +277,7 @@ func (s *shownKeys) writeText(w io.Writer) error {
 			words = append(words, fmt.Sprintf("since %s (%d days)", day(k.Since), *k.AgeDays))
 		}
 		switch {
-		case k.State == keyKnown || k.State == keyOverdue:
+		case k.Due != nil && k.State != keyUnknown:
 			words = append(words, "due "+day(k.Due))
 		case k.State == keyGone && k.Gone == "":
 			words = append(words, "not in its file any more: hostguard keys enrol notes it")
@@ -282,6 +309,9 @@ func (s *shownKeys) writeText(w io.Writer) error {
 	}
 	if len(s.Keys) == 0 {
 		print("no account has a key in a file\n")
+	}
+	for _, e := range s.Elsewhere {
+		print("not listed: keys that come by %s\n", e)
 	}
 	if s.Logins != "" {
 		print("logins: from %s\n", s.Logins)
