@@ -40,6 +40,8 @@ func TestParse(t *testing.T) {
 		"an expiry-time":               {v92, `expiry-time="20200101" ` + key, 1, false, ""},
 		"in UTC":                       {v92, `expiry-time="20990101Z" ` + key, 1, true, ""},
 		"in UTC, to 8.4":               {v84, `expiry-time="20990101Z" ` + key, 1, false, "knows no Z"},
+		"more than a time":             {v92, `expiry-time="2099011x" ` + key, 1, false, "malformed"},
+		"more than a time, to 8.4":     {v84, `expiry-time="2099011x" ` + key, 1, true, ""},
 		"38: DSA to 9.2":               {v92, dsa, 1, true, ""},
 		"38: DSA to 10.0":              {v10, dsa, 0, false, "does not know DSA"},
 		"38: an unknown type":          {v92, "ssh-kyber AAAA", 0, false, "neither its first word"},

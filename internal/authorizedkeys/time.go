@@ -28,8 +28,10 @@ func (r Reader) parseTime(text string) (time.Time, bool) {
 		if from >= len(text) {
 			return 0, true
 		}
-		n, ok := number(text[from:to])
-		return n, ok && n >= low && n <= high
+		n, rest, ok := number(text[from:to])
+		// Older releases do not look at what follows the last number.
+		whole := rest == "" || to == len(text) && !r.Version.AtLeast(sshdconf.V9_1)
+		return n, ok && whole && n >= low && n <= high
 	}
 	year, ok1 := field(0, 4, 0, 9999)
 	month, ok2 := field(4, 6, 1, 12)
@@ -65,13 +67,10 @@ func standardOffset(t time.Time) time.Duration {
 }
 
 // number reads digits as strptime(3) does, which lets blanks stand before them.
-func number(text string) (n int, ok bool) {
-	text = strings.TrimLeft(text, " ")
-	for _, c := range []byte(text) {
-		if c < '0' || c > '9' {
-			return 0, false
-		}
-		n = n*10 + int(c-'0')
+func number(text string) (n int, rest string, ok bool) {
+	rest = strings.TrimLeft(text, " ")
+	for ; rest != "" && rest[0] >= '0' && rest[0] <= '9'; rest, ok = rest[1:], true {
+		n = n*10 + int(rest[0]-'0')
 	}
-	return n, text != ""
+	return n, rest, ok
 }

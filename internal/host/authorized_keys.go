@@ -70,6 +70,8 @@ type KeyFile struct {
 	Refused string
 	// Err is why its content is not known.
 	Err error
+
+	named string // the path that the pattern is for this account; Path may be one of several that match it
 }
 
 // KeyList is a list of keys that sshd's configuration names.
@@ -280,22 +282,30 @@ func (r *keyReader) readServer(ctx context.Context, k *ServerKeys, worlds []sshd
 				if err := ctx.Err(); err != nil {
 					return fmt.Errorf("cannot read the keys of all accounts: %w", context.Cause(ctx))
 				}
-				if missing && (v.Text[0] != '/' && v.Text[0] != '%' || strings.HasPrefix(v.Text, "%h/")) {
+				if missing && !r.globbed(u.Home) && (v.Text[0] != '/' && v.Text[0] != '%' || strings.HasPrefix(v.Text, "%h/")) {
 					continue // without working out the path
 				}
-				f := &KeyFile{Pattern: v}
-				var known bool
-				if f.Path, known = expandKeyPath(v.Text, u); !known {
-					f.Refused = "sshd ends every connection on a token of AuthorizedKeysFile that it does not know"
-				}
-				if slices.ContainsFunc(files, func(have *KeyFile) bool { return have.Path == f.Path }) {
+				name, known := expandKeyPath(v.Text, u)
+				if missing && !r.globbed(u.Home) && strings.HasPrefix(name, u.Home+"/") {
 					continue
 				}
-				if missing && strings.HasPrefix(f.Path, u.Home+"/") {
-					continue
+				var matches []string
+				var globErr error
+				if known {
+					matches, globErr = r.matches(name, u)
 				}
-				if !known || r.read(f, u) {
-					files = append(files, f)
+				for _, path := range matches {
+					f := &KeyFile{Pattern: v, Path: path, named: name}
+					if !slices.ContainsFunc(files, func(have *KeyFile) bool { return have.Path == path && have.named == name }) && r.read(f, u) {
+						files = append(files, f)
+					}
+				}
+				if !known {
+					files = append(files, &KeyFile{Pattern: v, Path: name, named: name,
+						Refused: "sshd ends every connection on a token of AuthorizedKeysFile that it does not know"})
+				}
+				if globErr != nil {
+					files = append(files, &KeyFile{Pattern: v, Path: name, named: name, Err: globErr})
 				}
 			}
 		}
@@ -340,25 +350,62 @@ func expandKeyPath(pattern string, u *User) (file string, ok bool) {
 	return file, true
 }
 
+// globbed reports whether sshd takes a path for a pattern of glob(3): since 10.0.
+func (r *keyReader) globbed(name string) bool {
+	return r.as.Version.AtLeast(sshdconf.V10_0) && strings.ContainsAny(name, `*?[\`)
+}
+
+// maxMatches is how many files of one pattern are read for an account.
+const maxMatches = 256
+
+// matches are the files that a path stands for. Those of a pattern are looked
+// for with the user's rights, as sshd does.
+func (r *keyReader) matches(name string, u *User) (found []string, err error) {
+	if !r.globbed(name) {
+		return []string{name}, nil
+	}
+	look := func() { found, err = sshdFS{r.h}.Glob(name) }
+	if !r.h.Running() {
+		look()
+	} else if failed := asUser(u.UID, u.GID, r.groups(u), look); failed != nil {
+		err = failed
+	}
+	if err == nil && len(found) > maxMatches {
+		err = fmt.Errorf("%w: more than %d files match", ErrTooLarge, maxMatches)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot expand the pattern: %w", err)
+	}
+	return found, nil
+}
+
+// groups are the numbers of a user's groups.
+func (r *keyReader) groups(u *User) (gids []uint32) {
+	for _, name := range r.accounts.GroupsOf(u.Name) {
+		gids = append(gids, r.accounts.Group(name).GID)
+	}
+	return gids
+}
+
 // read reads a file of keys as sshd would, which takes the user's rights to do
 // it. It returns false when there is no such file.
 func (r *keyReader) read(f *KeyFile, u *User) (exists bool) {
 	if r.h.Running() {
-		var st unix.Stat_t
-		switch unix.Lstat(f.Path, &st) {
+		// What a link on the way leads to may be another file for sshd, as below
+		// /proc/self/cwd, or for the user: such a file is not missing yet.
+		fd, err := unix.Openat2(unix.AT_FDCWD, f.Path, &unix.OpenHow{Flags: unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS})
+		switch err {
+		case nil:
+			unix.Close(fd)
 		case unix.ENOENT, unix.ENOTDIR:
 			return false // of most accounts
 		}
-	}
-	var gids []uint32
-	for _, name := range r.accounts.GroupsOf(u.Name) {
-		gids = append(gids, r.accounts.Group(name).GID)
 	}
 	var err error
 	look := func() { err = r.readAs(f, u) }
 	if !r.h.Running() {
 		look()
-	} else if failed := asUser(u.UID, u.GID, gids, look); failed != nil {
+	} else if failed := asUser(u.UID, u.GID, r.groups(u), look); failed != nil {
 		err = failed
 	}
 	switch {
@@ -590,7 +637,7 @@ func (k *ServerKeys) Judge(user string, e *sshdconf.Effective, c authorizedkeys.
 	for _, f := range k.Accounts[i].Files {
 		named := slices.ContainsFunc(files, func(v sshdconf.Value) bool {
 			p, _ := expandKeyPath(v.Text, k.Accounts[i].User)
-			return !strings.EqualFold(v.Text, "none") && p == f.Path
+			return !strings.EqualFold(v.Text, "none") && p == f.named
 		})
 		if !named {
 			continue

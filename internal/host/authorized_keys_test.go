@@ -35,7 +35,10 @@ func keysTree(t *testing.T, config, passwd string, files map[string]string) *Hos
 	root := t.TempDir()
 	all := map[string]string{
 		"etc/ssh/sshd_config": config, "etc/passwd": "root:x:0:0::/root:/bin/sh\n" + passwd,
-		"etc/group": "root:x:0:\nusers:x:100:\na:x:1000:\nb:x:1001:\n", "usr/sbin/sshd": "OpenSSH_9.2p1 Debian-2\x00libpam.so.0\x00",
+		"etc/group": "root:x:0:\nusers:x:100:\na:x:1000:\nb:x:1001:\n",
+	}
+	if files["usr/sbin/sshd"] == "" {
+		all["usr/sbin/sshd"] = "OpenSSH_9.2p1 Debian-2\x00libpam.so.0\x00"
 	}
 	for name, text := range files {
 		all[name] = text
@@ -98,6 +101,8 @@ func told(t *testing.T, h *Host) []string {
 	return out
 }
 
+const trixie = "OpenSSH_10.0p1 Debian-7\x00libpam.so.0\x00"
+
 const twoUsers = "a:x:1000:1000::/home/a:/bin/sh\nb:x:1001:1001::/home/b:/bin/sh\n"
 
 func TestAuthorizedKeysFiles(t *testing.T) {
@@ -114,6 +119,9 @@ func TestAuthorizedKeysFiles(t *testing.T) {
 		"37: none":                      {"AuthorizedKeysFile none\n", twoUsers, map[string]string{ssh: keyA}, nil},
 		"37: %h":                        {"AuthorizedKeysFile %h/k\n", twoUsers, map[string]string{"home/b/k": keyA}, []string{"b /home/b/k 1"}},
 		"37: an unknown token":          {"AuthorizedKeysFile %x\n", twoUsers, nil, []string{"root %x 0 refused", "a %x 0 refused", "b %x 0 refused"}},
+		"10.0: a pattern of glob(3)":    {"AuthorizedKeysFile /etc/ssh/keys/%u-*.pub .ssh/k[!2]\n", twoUsers, map[string]string{"usr/sbin/sshd": trixie, "etc/ssh/keys/a-1.pub": keyA, "etc/ssh/keys/a-2.pub": keyB, "etc/ssh/keys/b.pub": keyB, "home/b/.ssh/k1": keyA, "home/b/.ssh/k2": keyA}, []string{"a /etc/ssh/keys/a-1.pub 1", "a /etc/ssh/keys/a-2.pub 1", "b /home/b/.ssh/k1 1"}},
+		"9.2: a name with a star":       {"AuthorizedKeysFile /etc/ssh/keys/%u*\n", twoUsers, map[string]string{"etc/ssh/keys/a1": keyA, "etc/ssh/keys/a*": keyB}, []string{"a /etc/ssh/keys/a* 1"}},
+		"10.0: a home of brackets":      {"", "a:x:1000:1000::/home/[b]:/bin/sh\n", map[string]string{"usr/sbin/sshd": trixie, "home/[b]/.ssh/authorized_keys": keyB, "home/b/.ssh/authorized_keys": keyA}, []string{"a /home/b/.ssh/authorized_keys 1"}},
 		"in a Match block":              {"Match User b\nAuthorizedKeysFile /etc/ssh/b\n", twoUsers, map[string]string{ssh: keyA, "etc/ssh/b": keyB, "home/b/.ssh/authorized_keys": keyB}, []string{"a /home/a/.ssh/authorized_keys 1", "b /etc/ssh/b 1"}},
 		"in one of addresses":           {"Match Address 10.0.0.0/8\nAuthorizedKeysFile /etc/ssh/k/%u\n", twoUsers, map[string]string{ssh: keyA, "etc/ssh/k/a": keyB}, []string{"a /home/a/.ssh/authorized_keys 1", "a /etc/ssh/k/a 1"}},
 		"one file for all":              {"AuthorizedKeysFile /etc/ssh/all\n", twoUsers, map[string]string{"etc/ssh/all": keyA + "\n" + keyB}, []string{"root /etc/ssh/all 2", "a /etc/ssh/all 2", "b /etc/ssh/all 2"}},
