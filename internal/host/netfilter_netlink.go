@@ -27,7 +27,7 @@ func dialNetlink(family, max int) (*netlinkSocket, error) {
 		unix.Close(fd)
 		return nil, err
 	}
-	return &netlinkSocket{fd: fd, left: max, buf: make([]byte, 64<<10)}, nil
+	return &netlinkSocket{fd: fd, left: max, buf: make([]byte, 32<<10)}, nil
 }
 
 func (n *netlinkSocket) close() { unix.Close(n.fd) }

@@ -21,15 +21,17 @@ var ErrIntricate = errors.New("the packet filter's rules are too intricate to be
 
 // An evaluator follows packets of one address family and protocol.
 type evaluator struct {
-	w     *World
-	u     *universe
-	v6    bool
-	proto uint8
-	first registers
-	begun *state // that try began with
-	plain bool   // chains of type nat are left out
-	steps int
-	err   error
+	w       *World
+	u       *universe
+	v6      bool
+	proto   uint8
+	names   map[*Interface][]value
+	protoIs []value
+	first   registers
+	begun   *state // that try began with
+	plain   bool   // chains of type nat are left out
+	steps   int
+	err     error
 
 	// Where the packets are.
 	hook    nftables.Hook
@@ -378,12 +380,14 @@ func (e *evaluator) lose(s *state, why reason) { *e.lost = append(*e.lost, s.dou
 
 // comparison turns a Cmp into a range, inverted or not.
 func (e *evaluator) comparison(v []value, x nftables.Cmp) (c condition, not bool) {
-	zero, ones := make([]byte, len(x.Data)), slices.Repeat([]byte{0xff}, len(x.Data))
 	switch x.Op {
 	case nftables.Equal:
 		return e.equal(v, x.Data), false
 	case nftables.NotEqual:
 		return e.equal(v, x.Data), true
+	}
+	zero, ones := make([]byte, len(x.Data)), slices.Repeat([]byte{0xff}, len(x.Data))
+	switch x.Op {
 	case nftables.LessOrEqual:
 		return e.between(v, zero, x.Data), false
 	case nftables.Greater:

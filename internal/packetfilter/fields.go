@@ -151,6 +151,26 @@ func name16(name string) []value {
 	return knownValues(b[:])
 }
 
+// named is name16 of an interface, made once.
+func (e *evaluator) named(i *Interface) []value {
+	if e.names == nil {
+		e.names = map[*Interface][]value{}
+	}
+	if e.names[i] == nil {
+		e.names[i] = name16(i.Name)
+	}
+	return e.names[i]
+}
+
+var noName = name16("")
+
+func (e *evaluator) protoValue() []value {
+	if e.protoIs == nil {
+		e.protoIs = knownValues([]byte{e.proto})
+	}
+	return e.protoIs
+}
+
 func (e *evaluator) meta(s *state, key uint32) []value {
 	device := func(i *Interface, of func(*Interface) []value, none []value) []value {
 		switch {
@@ -177,9 +197,9 @@ func (e *evaluator) meta(s *state, key uint32) []value {
 	case metaOif:
 		return device(e.out, func(i *Interface) []value { return native(i.Index) }, native(0))
 	case metaIifname:
-		return device(e.in, func(i *Interface) []value { return name16(i.Name) }, name16(""))
+		return device(e.in, e.named, noName)
 	case metaOifname:
-		return device(e.out, func(i *Interface) []value { return name16(i.Name) }, name16(""))
+		return device(e.out, e.named, noName)
 	case metaIiftype, metaOiftype:
 		i := e.in
 		if key == metaOiftype {
@@ -192,7 +212,7 @@ func (e *evaluator) meta(s *state, key uint32) []value {
 		}
 		return knownValues([]byte{byte(nftables.IPv4)})
 	case metaL4proto:
-		return knownValues([]byte{e.proto})
+		return e.protoValue()
 	case metaPkttype:
 		if e.in != nil && !e.in.Loopback { // to this host
 			return knownValues([]byte{0})

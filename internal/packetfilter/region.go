@@ -34,6 +34,12 @@ func compareNumbers(a, b number) int {
 
 // numberOf reads up to 16 big-endian bytes.
 func numberOf(b []byte) number {
+	switch len(b) {
+	case 2:
+		return number{0, uint64(binary.BigEndian.Uint16(b))}
+	case 4:
+		return number{0, uint64(binary.BigEndian.Uint32(b))}
+	}
 	var buf [16]byte
 	copy(buf[16-len(b):], b)
 	return number{binary.BigEndian.Uint64(buf[:8]), binary.BigEndian.Uint64(buf[8:])}

@@ -114,16 +114,11 @@ func (e *evaluator) between(v []value, lo, hi []byte) condition {
 		b := buf[:len(v)]
 		return condition{never: bytes.Compare(b, lo) < 0 || bytes.Compare(b, hi) > 0}
 	}
-	d := dim(v[0].kind - field)
-	for i := range v {
-		if v[i].kind < field || dim(v[i].kind-field) != d || v[i].at != uint8(i) || v[i].sym != 0xff || v[i].bits != 0 {
-			return condition{unsure: true}
-		}
-	}
-	width := e.u.width(d)
-	if len(v) > width {
+	d, ok := e.wholeField(v)
+	if !ok {
 		return condition{unsure: true}
 	}
+	width := e.u.width(d)
 	var low, high [16]byte
 	copy(low[:], lo)
 	copy(high[:], hi)
@@ -135,6 +130,26 @@ func (e *evaluator) between(v []value, lo, hi []byte) condition {
 
 // equal says when v is b.
 func (e *evaluator) equal(v []value, b []byte) condition {
+	same := 0
+	for same < len(v) && v[same].kind == known {
+		if v[same].bits != b[same] {
+			return never
+		}
+		same++
+	}
+	if same == len(v) {
+		return condition{}
+	}
+	if d, ok := e.wholeField(v); ok {
+		var low, high [16]byte
+		width := e.u.width(d)
+		copy(low[:], b)
+		copy(high[:], b)
+		for i := len(v); i < width; i++ {
+			high[i] = 0xff
+		}
+		return e.within(d, numberOf(low[:width]), numberOf(high[:width]))
+	}
 	var c condition
 	var mask, want [dims][16]byte
 	var used [dims]bool
@@ -163,6 +178,21 @@ func (e *evaluator) equal(v []value, b []byte) condition {
 		}
 	}
 	return c
+}
+
+// wholeField reports whether the values are the first bytes of one field, as
+// they are.
+func (e *evaluator) wholeField(v []value) (dim, bool) {
+	if v[0].kind < field {
+		return 0, false
+	}
+	d := dim(v[0].kind - field)
+	for i := range v {
+		if v[i] != (value{kind: v[0].kind, at: uint8(i), sym: 0xff}) {
+			return 0, false
+		}
+	}
+	return d, len(v) <= e.u.width(d)
 }
 
 // maskedEqual says when a field is want under a mask.
