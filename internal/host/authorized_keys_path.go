@@ -155,6 +155,7 @@ func (w *walker) enter(name string, folder bool) (link string, err error) {
 	}
 	buf := make([]byte, unix.PathMax)
 	n, err := unix.Readlinkat(fd, "", buf)
+	inProc := ofProc(fd)
 	w.pop()
 	switch {
 	case err != nil:
@@ -163,10 +164,17 @@ func (w *walker) enter(name string, folder bool) (link string, err error) {
 		return "", unix.ENOENT
 	case w.trusted && !(s.st.Uid == 0 && !slices.ContainsFunc(w.steps, func(s step) bool { return !s.onlyRoot() })):
 		return "", errRiskyLink
-	case strings.HasPrefix(at, "/proc/") || strings.HasPrefix(path.Join("/", string(buf[:n])), "/proc/"):
+	case strings.HasPrefix(at, "/proc/") || strings.HasPrefix(path.Join("/", string(buf[:n])), "/proc/") || inProc:
 		return "", errIntoProc
 	}
 	return string(buf[:n]), nil
+}
+
+// ofProc reports whether an open file is of a proc file system, wherever that is
+// mounted.
+func ofProc(fd int) bool {
+	var fs unix.Statfs_t
+	return unix.Fstatfs(fd, &fs) == nil && fs.Type == unix.PROC_SUPER_MAGIC
 }
 
 // owner describes who owns a file and what others may do with it.

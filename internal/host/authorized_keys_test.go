@@ -266,6 +266,23 @@ func TestAuthorizedKeysRights(t *testing.T) {
 	}
 }
 
+// sshd's working folder is not ours: what is missing for us is a key for it.
+func TestAuthorizedKeysBelowAnotherWorkingFolder(t *testing.T) {
+	t.Parallel()
+	r, u := liveUser(t)
+	hidden := filepath.Join(u.Home, "hidden")
+	must(t, os.Mkdir(hidden, 0o755))
+	own(t, filepath.Join(hidden, "authorized_keys"), keyA, u)
+	for name, link := range map[string]string{"cwd": "/proc/self/cwd" + hidden, "fd": "/dev/fd/999" + hidden, "thread": "/proc/thread-self/cwd" + hidden} {
+		dir := filepath.Join(u.Home, name)
+		must(t, os.Symlink(link, dir))
+		f := &KeyFile{Path: filepath.Join(dir, "authorized_keys")}
+		if exists := r.read(f, u); !exists || f.Err == nil {
+			t.Errorf("%s: there %v, %v; want an error", link, exists, f.Err)
+		}
+	}
+}
+
 func own(t *testing.T, file, text string, u *User) {
 	t.Helper()
 	must(t, os.WriteFile(file, []byte(text+"\n"), 0o600))
