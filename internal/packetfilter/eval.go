@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
+	"sync/atomic"
 
 	"github.com/hostguard/hostguard/internal/nftables"
 )
@@ -11,7 +12,8 @@ import (
 // Bounds of an evaluation. A ruleset of ten thousand rules takes some
 // hundred thousand steps.
 const (
-	maxSteps  = 5_000_000 // rules tried on states
+	maxSteps  = 3_000_000 // rules tried on states, for all flows of a family together
+	stepBatch = 1024
 	maxStates = 2_000
 	maxDepth  = 64
 )
@@ -31,6 +33,7 @@ type evaluator struct {
 	begun   *state // that try began with
 	plain   bool   // chains of type nat are left out
 	steps   int
+	budget  *atomic.Int64 // steps that are left
 	err     error
 
 	// Where the packets are.
@@ -76,7 +79,7 @@ func (e *evaluator) walk(c *nftables.Chain, states []*state, depth int) (through
 		var next []*state
 		changed := false
 		for i, s := range states {
-			if e.steps++; e.steps > maxSteps {
+			if e.steps++; e.steps%stepBatch == 0 && e.budget != nil && e.budget.Add(-stepBatch) < 0 {
 				e.err = ErrIntricate
 				return nil, nil
 			}

@@ -2,7 +2,6 @@ package packetfilter
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"math/bits"
 	"net/netip"
@@ -238,8 +237,10 @@ func (w *World) passages(endpoints []Endpoint, inside Addrs, v6 bool) (byProto, 
 		})
 	}
 	wg.Wait()
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
+	for _, err := range errs {
+		if err != nil { // the same for all
+			return nil, err
+		}
 	}
 	return passages, nil
 }

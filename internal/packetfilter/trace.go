@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 
 	"github.com/hostguard/hostguard/internal/nftables"
 )
@@ -161,8 +162,9 @@ func (u *universe) value(d dim, n number) int {
 
 // A Tracer follows flows of one address family.
 type Tracer struct {
-	w *World
-	u *universe
+	w      *World
+	u      *universe
+	budget atomic.Int64
 }
 
 // NewTracer prepares for flows of IPv4 or IPv6: sources are cut where any of
@@ -234,7 +236,9 @@ func NewTracer(w *World, v6 bool, cuts []Addrs, to []netip.Addr, ports []uint16)
 		slices.SortFunc(u.lows[d], compareNumbers)
 		u.lows[d] = slices.Compact(u.lows[d])
 	}
-	return &Tracer{w, u}
+	t := &Tracer{w: w, u: u}
+	t.budget.Store(maxSteps)
+	return t
 }
 
 // translating reports whether a rule may lead to a translation of ports: one of
@@ -278,7 +282,7 @@ func concerns(c *nftables.Chain, v6 bool) bool {
 func (t *Tracer) Trace(f Flow) ([]Fate, error) {
 	var lost []*state
 	var dropped []drop
-	e := &evaluator{w: t.w, u: t.u, v6: t.u.v6, proto: f.Proto, plain: f.Plain, lost: &lost, dropped: &dropped}
+	e := &evaluator{w: t.w, u: t.u, v6: t.u.v6, proto: f.Proto, plain: f.Plain, budget: &t.budget, lost: &lost, dropped: &dropped}
 	start := &state{}
 	for d := range dims {
 		start.region[d] = newBitset(len(t.u.lows[d]))
