@@ -160,7 +160,7 @@ var embeddedRules = []Rule{
 		}},
 		{File: "rules/audit/coverage.yaml", Line: 76, Column: 5, Kind: 2, Text: "key"},
 		{File: "rules/audit/coverage.yaml", Line: 76, Column: 10, Kind: 2, Text: "docker"},
-	}}, Remediation: Remediation{Hint: "\"-w /lib/systemd/system/docker.service -p wa -k docker\" and the same for docker.socket and containerd.service in /etc/audit/rules.d/50-docker.rules, and \"-w /etc/systemd/system -p wa -k docker\" for drop-ins to come; then augenrules --load."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 64, Column: 3}},
+	}}, Remediation: Remediation{Hint: "\"-w /lib/systemd/system/docker.service -p wa -k docker\" and the same for docker.socket and containerd.service in /etc/audit/rules.d/50-docker.rules, and \"-w /etc/systemd/system -p wa -k docker\" for the drop-ins and units that somebody may add there, which come before those of the packages; then augenrules --load."}, node: strictyaml.Node{File: "rules/audit/coverage.yaml", Line: 64, Column: 3}},
 	{ID: "AUD-014", Title: "Changes of Docker's data are recorded", Rationale: "Images, containers' files and volumes lie below the data root: who writes there changes what the connector runs and says, past every container boundary.", Source: []string{
 		"TC-07",
 		"TC-08",

@@ -263,7 +263,11 @@ func TestJudgeWatchSides(t *testing.T) {
 		"23 off":         {func(t *testing.T) bothSides { s := sides(t, rule, rule); s.status.Enabled = 0; return s }, checks.Fail, "in the kernel", statusSource},
 		"nothing loads":  {func(t *testing.T) bothSides { s := sides(t, rule, rule); s.files.Loaders = nil; return s }, checks.Fail, "until the next boot", "auditd.service"},
 		"26 a container": {func(t *testing.T) bothSides { s := sides(t, rule, rule); s.loadedErr = errors.New("no"); return s }, checks.Error, "", host.AuditRulesDir + "/50-x.rules"},
-		"a tree":         {func(t *testing.T) bothSides { s := sides(t, rule, rule); s.loadedErr = host.ErrNotRunning; return s }, checks.Pass, "", ""},
+		"26 a container, and nothing on disk": {
+			func(t *testing.T) bothSides { s := sides(t, "", rule); s.loadedErr = errors.New("no"); return s }, checks.Fail,
+			"not covered by the rules that the next boot loads", host.AuditRulesDir,
+		},
+		"a tree": {func(t *testing.T) bothSides { s := sides(t, rule, rule); s.loadedErr = host.ErrNotRunning; return s }, checks.Pass, "", ""},
 		"a doubtful merge": {func(t *testing.T) bothSides {
 			s := sides(t, rule, rule)
 			s.files.Merged.Doubts = []string{"x"}

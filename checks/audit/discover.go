@@ -33,7 +33,7 @@ var discoverers = map[string]discoverer{
 	"docker-programs":      docker(func(l host.DockerLayout) []host.Place { return l.Binaries }),
 	"docker-sockets":       dockerSockets,
 	"docker-configuration": docker(func(l host.DockerLayout) []host.Place { return l.Config }),
-	"docker-units":         docker(func(l host.DockerLayout) []host.Place { return l.UnitFiles }),
+	"docker-units":         docker(units),
 	"docker-data":          docker(func(l host.DockerLayout) []host.Place { return []host.Place{l.DataRoot} }),
 	"containerd":           docker(func(l host.DockerLayout) []host.Place { return l.Containerd }),
 	"connector":            connectorFolders,
@@ -55,6 +55,19 @@ func changeable(l host.DockerLayout) []host.Place {
 		return []host.Place{{Name: "images of snaps", Path: snapImages}}
 	}
 	return l.Binaries
+}
+
+// unitsToCome is where an administrator's units and drop-ins lie, which come
+// before those of packages, see systemd.unit(5): whoever adds one there changes
+// what runs without a touch on the files that are there now.
+const unitsToCome = "/etc/systemd/system"
+
+// units are docker's units and where others can take their place.
+func units(l host.DockerLayout) []host.Place {
+	if l.Kind == "rootless" {
+		return l.UnitFiles // its user's folder is among them
+	}
+	return append(slices.Clone(l.UnitFiles), host.Place{Name: "units and drop-ins to come", Path: unitsToCome})
 }
 
 // docker takes a part of docker's layout.

@@ -118,7 +118,8 @@ type bothSides struct {
 }
 
 // judgeWatch wants every path covered by the rules in the kernel and by those
-// that the next boot loads.
+// that the next boot loads. What the next boot surely leaves out fails even
+// where the kernel cannot be asked.
 func judgeWatch(s bothSides) (checks.Verdict, error) {
 	var wrong, seen, unclear []checks.Evidence
 	tree := errors.Is(s.loadedErr, host.ErrNotRunning)
@@ -152,9 +153,13 @@ func judgeWatch(s bothSides) (checks.Verdict, error) {
 		boot := s.bootCoverage(p.boot)
 		file(sideEvidence(p.target, boot, s.files.Persisted()), boot.Answer)
 	}
+	hidden := s.loadedErr != nil && !tree // and what is missing on disk alone is missing enough
 	switch {
-	case s.loadedErr != nil && !tree:
-		return checks.Verdict{Evidence: slices.Concat(wrong, unclear, seen)}, fmt.Errorf("cannot see the rules that the kernel holds: %w", s.loadedErr)
+	case hidden && len(wrong) > 0:
+		unclear = append(unclear, checks.Evidence{Source: kernelRules, Got: "cannot be seen: " + s.loadedErr.Error()})
+		return checks.Failed(watchReason(wrong, s.files.Persisted(), true), slices.Concat(wrong, unclear)...), nil
+	case hidden:
+		return checks.Verdict{Evidence: slices.Concat(unclear, seen)}, fmt.Errorf("cannot see the rules that the kernel holds: %w", s.loadedErr)
 	case len(wrong) > 0:
 		return checks.Failed(watchReason(wrong, s.files.Persisted(), tree), slices.Concat(wrong, unclear)...), nil
 	case len(unclear) > 0:
@@ -192,7 +197,7 @@ func (s bothSides) beforeDoubt(c auditrule.Coverage) bool {
 	return true
 }
 
-func watchReason(wrong []checks.Evidence, persisted string, tree bool) string {
+func watchReason(wrong []checks.Evidence, persisted string, diskOnly bool) string {
 	kernel, disk := false, false
 	for _, e := range wrong {
 		if e.Source == kernelRules || e.Source == statusSource {
@@ -202,7 +207,7 @@ func watchReason(wrong []checks.Evidence, persisted string, tree bool) string {
 		}
 	}
 	switch {
-	case tree:
+	case diskOnly:
 		return "What must be recorded is not covered by the rules that the next boot loads."
 	case kernel && disk:
 		return "What must be recorded is covered neither by the rules in the kernel nor by those that the next boot loads."

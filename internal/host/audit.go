@@ -96,16 +96,18 @@ const capAuditControl = 30
 // auditRefusal names why the kernel does not answer (kernel/audit.c,
 // audit_netlink_ok): outside the first user namespace it refuses connections,
 // outside the first pid namespace and without CAP_AUDIT_CONTROL it answers
-// EPERM, with audit=0 nobody listens.
+// EPERM. With audit=0 it has no such sockets, as one without auditing has none.
 func (h *Host) auditRefusal(err error) error {
 	say := func(why string) error { return fmt.Errorf("%s: %w", why, err) }
+	value, _ := h.kernelOption("audit")
+	off := value == "0" || value == "off"
+	absent := errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.EAFNOSUPPORT)
 	switch {
-	case errors.Is(err, unix.EPROTONOSUPPORT), errors.Is(err, unix.EAFNOSUPPORT):
+	case off && (absent || errors.Is(err, unix.ECONNREFUSED)):
+		return say("auditing is off for this boot: audit=" + value + " is on the kernel's command line")
+	case absent:
 		return say("this kernel has no auditing (CONFIG_AUDIT)")
 	case errors.Is(err, unix.ECONNREFUSED):
-		if value, set := h.kernelOption("audit"); set && (value == "0" || value == "off") {
-			return say("auditing is off for this boot: audit=" + value + " is on the kernel's command line")
-		}
 		return say("the kernel refuses: this is a container or another user namespace")
 	case errors.Is(err, unix.EPERM):
 		if !hasCapability(capAuditControl) {

@@ -81,6 +81,29 @@ func TestAuditRefusals(t *testing.T) {
 	}
 }
 
+// Case 23: with audit=0 the kernel has no audit sockets (seen in a virtual
+// machine), and the command line says why.
+func TestAuditRefusalSaysWhy(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		cmdline string
+		err     error
+		says    string
+	}{
+		{"ro audit=0 quiet", unix.EPROTONOSUPPORT, "audit=0 is on the kernel's command line"},
+		{"audit=1 audit=off", unix.EPROTONOSUPPORT, "audit=off is on the kernel's command line"},
+		{"audit=0", unix.ECONNREFUSED, "audit=0 is on the kernel's command line"},
+		{"audit=0 audit=1", unix.EPROTONOSUPPORT, "no auditing (CONFIG_AUDIT)"},
+		{"audit_backlog_limit=0", unix.EAFNOSUPPORT, "no auditing (CONFIG_AUDIT)"},
+		{"", unix.ECONNREFUSED, "another user namespace"},
+	} {
+		h := auditTree(t, map[string]string{"/proc/cmdline": c.cmdline + "\n"})
+		if err := h.auditRefusal(c.err); !strings.Contains(err.Error(), c.says) || !errors.Is(err, c.err) {
+			t.Errorf("%q, %v: %v", c.cmdline, c.err, err)
+		}
+	}
+}
+
 // helperCopy is this program where every user can run it.
 func helperCopy(t *testing.T) string {
 	t.Helper()

@@ -161,7 +161,7 @@ func (h *Host) layRootless(u User, processes []Process, programs []Place) (Rootl
 		},
 		&d.UnitFiles: {
 			{Name: "docker.service", Path: config + "/systemd/user/docker.service", Source: "default of a rootless docker"},
-			{Name: "docker.service", Path: config + "/systemd/user/docker.service.d", Source: "default of a rootless docker"},
+			{Name: "units and drop-ins to come", Path: config + "/systemd/user", Source: "default of a rootless docker"},
 		},
 		&d.Containerd: {
 			{Name: "root", Path: data.Path + "/containerd", Source: data.Source},

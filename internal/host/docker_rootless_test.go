@@ -59,7 +59,7 @@ func TestRootlessDocker(t *testing.T) {
 			for what, got := range map[string][]Place{
 				"/run/user/1000/docker.sock /run/user/1000/docker/containerd/containerd.sock": d.Sockets,
 				"/home/u/.config/docker /home/u/.config/docker/daemon.json":                   d.Config,
-				"/home/u/.config/systemd/user/docker.service":                                 d.UnitFiles,
+				"/home/u/.config/systemd/user/docker.service /home/u/.config/systemd/user":    d.UnitFiles,
 				c.root + "/containerd /run/user/1000/docker/containerd":                       d.Containerd,
 			} {
 				var paths []string
