@@ -153,7 +153,7 @@ func (h *Host) compareWith(ctx context.Context, d *SSHD, conn sshdconf.Connectio
 			return nil, "", fmt.Errorf("cannot compare with sshd: %w", err)
 		}
 	}
-	out, err := h.runSSHD(ctx, d, slices.Concat([]string{"-T"}, d.Args, spec))
+	out, err := h.runSSHD(ctx, d, slices.Concat([]string{"-T"}, sshdconf.WithoutLog(d.Args), spec))
 	if err != nil {
 		return nil, "", fmt.Errorf("cannot ask sshd: %w", err)
 	}

@@ -34,6 +34,37 @@ func (p *pass) commandLine(c *Config, args []string) error {
 	return nil
 }
 
+// WithoutLog takes the log file (-E) out of a command line of sshd: it would
+// open the file for writing, or make it, even when it only tests.
+func WithoutLog(args []string) []string {
+	var kept []string
+	for i := 0; i < len(args); i++ {
+		flags, ok := strings.CutPrefix(args[i], "-")
+		at := strings.IndexAny(flags, withArgument)
+		switch {
+		case !ok || flags == "":
+			return append(kept, args[i:]...)
+		case at < 0:
+			kept = append(kept, args[i])
+			continue
+		}
+		alone := at == len(flags)-1 && i+1 < len(args) // its argument is the next word
+		switch {
+		case flags[at] != 'E':
+			kept = append(kept, args[i])
+			if alone {
+				kept = append(kept, args[i+1])
+			}
+		case at > 0:
+			kept = append(kept, "-"+flags[:at])
+		}
+		if alone {
+			i++
+		}
+	}
+	return kept
+}
+
 func (p *pass) simpleOption(flag byte) {
 	p.at = Place{File: CommandLine}
 	switch flag {
