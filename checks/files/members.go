@@ -57,8 +57,12 @@ func judgeMembers(a *host.Accounts, p membersParams, today host.Day) checks.Verd
 			default:
 				others = append(others, m)
 				e := checks.Evidence{Source: "/etc/group", Line: g.Line, Key: name, Want: "no member " + m, Got: m}
-				if !slices.Contains(g.Listed, m) {
+				switch {
+				case slices.Contains(g.Listed, m):
+				case u.GID == g.GID:
 					e.Source, e.Line, e.Got = "/etc/passwd", u.Line, m+", by its primary group"
+				default:
+					e.Got = fmt.Sprintf("%s, by another group of the number %d", m, g.GID)
 				}
 				bad = append(bad, e)
 				who = append(who, fmt.Sprintf("%s (%s)", m, name))

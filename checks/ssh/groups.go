@@ -72,7 +72,9 @@ func judgeAllowGroups(t target, p allowGroupsParams) (checks.Verdict, error) {
 				checks.Evidence{Source: "/etc/group", Key: name, Want: "a group", Got: "no such group"})
 			continue
 		}
-		in := t.accounts.Members(name)
+		in := slices.DeleteFunc(t.accounts.Members(name), func(user string) bool { // sshd finds it by number, and takes the first name with it
+			return !slices.Contains(t.accounts.GroupsOf(user), name)
+		})
 		members = append(members, in...)
 		seen = append(seen, checks.Evidence{Source: "/etc/group", Line: g.Line, Key: name, Got: "members: " + emptyOr(in)})
 	}

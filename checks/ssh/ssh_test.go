@@ -290,6 +290,8 @@ func TestAllowGroups(t *testing.T) {
 		"10 the group does not exist":             {files{sshdConfig: "AllowGroups sshusers\n"}, group("sshusers"), checks.Fail, []string{"does not exist"}},
 		"10 the group is empty":                   {files{sshdConfig: "AllowGroups empty\n"}, group("empty"), checks.Fail, []string{"no members"}},
 		"10 a primary group counts":               {files{sshdConfig: "AllowGroups " + g + "\n"}, group(g, "op"), checks.Fail, []string{"bob is a member", "/etc/passwd:5"}},
+		"10 another group of its number":          {files{sshdConfig: "AllowGroups wheel\n", "etc/group": "wheel:x:10:op\nother:x:10:bob\n"}, group("wheel", "op"), checks.Fail, []string{"bob is a member"}},
+		"10 not the first group of its number":    {files{sshdConfig: "AllowGroups wheel\n", "etc/group": "other:x:10:bob\nwheel:x:10:op\n"}, group("wheel", "op"), checks.Fail, []string{"op is not a member"}},
 		"10 a wanted user is not in":              {files{sshdConfig: "AllowGroups " + g + "\n"}, group(g, "op", "bob", "root"), checks.Fail, []string{"root is not a member"}},
 		"a listed name that is no account":        {files{sshdConfig: "AllowGroups wheel\n"}, group("wheel", "op"), checks.Pass, nil},
 		"any group":                               {files{sshdConfig: "AllowGroups wheel\n"}, group(""), checks.Pass, nil},

@@ -414,8 +414,9 @@ func (a *Accounts) GroupsOf(user string) []string {
 	return names
 }
 
-// Members returns the users of a group, by its own line and by their primary
-// group, sorted. A name that is listed and is no user is left out.
+// Members returns the users of a group, by primary group and by the lines of
+// all groups with its number, which is all that the kernel knows of it; sorted.
+// A name that is listed and is no user is left out.
 func (a *Accounts) Members(group string) []string {
 	g := a.Group(group)
 	if g == nil {
@@ -423,13 +424,8 @@ func (a *Accounts) Members(group string) []string {
 	}
 	var members []string
 	for i := range a.Users {
-		if a.Users[i].GID == g.GID {
-			members = append(members, a.Users[i].Name)
-		}
-	}
-	for _, name := range g.Listed {
-		if a.User(name) != nil {
-			members = append(members, name)
+		if u := &a.Users[i]; u.GID == g.GID || slices.Contains(a.listed[u.Name], g.GID) {
+			members = append(members, u.Name)
 		}
 	}
 	slices.Sort(members)

@@ -45,8 +45,8 @@ func TestAccounts(t *testing.T) {
 	if got := a.GroupsOf("op"); !slices.Equal(got, []string{"op", "ssh_login_group", "adm"}) {
 		t.Errorf("groups of op: %q", got)
 	}
-	if got := a.Members("ssh_login_group"); !slices.Equal(got, []string{"bob", "op"}) {
-		t.Errorf("members, the primary one included and the ghost not: %q", got)
+	if got := a.Members("ssh_login_group"); !slices.Equal(got, []string{"bob", "op", "root"}) {
+		t.Errorf("members, the primary one and that of another name for its number included, and the ghost not: %q", got)
 	}
 	if got := a.GroupsOf("root"); !slices.Equal(got, []string{"root", "ssh_login_group", "adm"}) {
 		t.Errorf("a group that shares its number goes by the first name: %q", got)
