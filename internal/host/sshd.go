@@ -189,13 +189,16 @@ func servicePort(data []byte, name string) (int, bool) {
 }
 
 // sshdFS gives sshd's reader the host's files. A folder is an empty file to
-// sshd; a negated set of glob(3) is written with a caret here.
+// sshd, as is /dev/null, to which files are linked to mask them; a negated set of glob(3) is written with a caret here.
 type sshdFS struct{ h *Host }
 
 func (f sshdFS) ReadFile(name string) ([]byte, error) {
 	data, err := f.h.ReadFile(name)
 	if errors.Is(err, ErrNotRegular) {
 		if info, statErr := f.h.Stat(name); statErr == nil && info.IsDir() {
+			return nil, nil
+		}
+		if real, linkErr := f.h.Resolve(name); linkErr == nil && real == "/dev/null" {
 			return nil, nil
 		}
 	}

@@ -273,6 +273,72 @@ func TestRunningSSHD(t *testing.T) {
 		must(t, err)
 		return changed.After(read) && by == config
 	})
+	must(t, os.Remove(pid))
+	if _, _, _, err := h.StaleSince(d); err == nil || !strings.Contains(err.Error(), "PidFile") {
+		t.Errorf("without a pid file nothing shows a reload: %v", err)
+	}
+}
+
+// What is included can change without any file or folder that is there now being
+// younger than the daemon.
+func TestStaleSinceLinksAndWhatIsGone(t *testing.T) {
+	t.Parallel()
+	at := time.Now().Add(-time.Hour)
+	for name, c := range map[string]struct {
+		include string
+		change  func(t *testing.T, dir string)
+		by      string
+		unsure  bool
+	}{
+		"a link to a file": {"link", func(t *testing.T, dir string) {
+			must(t, os.Remove(dir+"/link"))
+			must(t, os.Symlink("sub/a.conf", dir+"/link"))
+		}, "/link", false},
+		"a link to a folder": {"folder/*.conf", func(t *testing.T, dir string) {
+			must(t, os.Remove(dir+"/folder"))
+			must(t, os.Symlink(dir+"/sub", dir+"/folder"))
+		}, "/folder", false},
+		"a file is gone":   {"sub/b.conf", func(t *testing.T, dir string) { must(t, os.Remove(dir+"/sub/b.conf")) }, "/sub", false},
+		"a folder is gone": {"sub/*.conf", func(t *testing.T, dir string) { must(t, os.Rename(dir+"/sub", dir+"/away")) }, "", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			must(t, os.Mkdir(dir+"/sub", 0o755))
+			for _, file := range []string{"a.conf", "b.conf"} {
+				must(t, os.WriteFile(dir+"/sub/"+file, []byte("UsePAM yes\n"), 0o600))
+			}
+			must(t, os.Symlink("sub/b.conf", dir+"/link"))
+			must(t, os.Symlink("sub", dir+"/folder"))
+			must(t, os.WriteFile(dir+"/sshd_config", []byte("PidFile "+dir+"/pid\nInclude "+dir+"/"+c.include+"\n"), 0o600))
+			time.Sleep(20 * time.Millisecond)
+			must(t, os.WriteFile(dir+"/pid", []byte("77\n"), 0o600))
+			time.Sleep(20 * time.Millisecond)
+			c.change(t, dir)
+			h := New(Options{})
+			d := &SSHD{PID: 77, Started: at}
+			var err error
+			d.Config, err = sshdconf.Parse(sshdFS{h}, sshdconf.Options{Version: sshdconf.Newest, Arguments: []string{"-f", dir + "/sshd_config"}})
+			must(t, err)
+			changed, read, by, err := h.StaleSince(d)
+			switch {
+			case c.unsure && (err == nil || !strings.Contains(err.Error(), dir)):
+				t.Errorf("no error: changed %v, read %v", changed, read)
+			case !c.unsure && (err != nil || !changed.After(read) || by != dir+c.by):
+				t.Errorf("changed %v by %s, read %v: %v", changed, by, read, err)
+			}
+		})
+	}
+}
+
+// Files are masked by links to /dev/null: sshd reads nothing there.
+func TestSSHDReadsNothingInDevNull(t *testing.T) {
+	t.Parallel()
+	link := t.TempDir() + "/50-masked.conf"
+	must(t, os.Symlink("/dev/null", link))
+	if data, err := (sshdFS{New(Options{})}).ReadFile(link); err != nil || len(data) > 0 {
+		t.Errorf("%q, %v", data, err)
+	}
 }
 
 func freePort(t *testing.T) int {

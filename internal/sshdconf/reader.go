@@ -83,8 +83,8 @@ func (r *reader) glob(pattern string, from Place) ([]string, error) {
 // folders are those that Include patterns are looked up in.
 func (r *reader) folders() []string {
 	var out []string
-	for pattern := range r.includes {
-		if !strings.ContainsAny(pattern, `*?[`) {
+	for pattern, found := range r.includes {
+		if !strings.ContainsAny(pattern, `*?[`) && len(found) > 0 {
 			continue // one file, which changes by itself
 		}
 		dir := path.Dir(pattern)

@@ -82,7 +82,7 @@ func TestHardCase01FirstValueWins(t *testing.T) {
 func TestHardCase02Include(t *testing.T) {
 	t.Parallel()
 	c := parse(t, memFS{
-		mainFile:                               "Include sshd_config.d/*.conf missing/*.conf /nowhere\n",
+		mainFile:                               "Include sshd_config.d/*.conf missing/*.conf /gone/file\n",
 		"/etc/ssh/sshd_config.d/9-last.conf":   "Port 9\n",
 		"/etc/ssh/sshd_config.d/10-first.conf": "Port 10\n",
 		"/etc/ssh/sshd_config.d/.hidden.conf":  "Port 1\n",
@@ -91,7 +91,7 @@ func TestHardCase02Include(t *testing.T) {
 	if got := get(t, c, sshdconf.Connection{}, "port").Text(); got != "10 9" {
 		t.Errorf("order of files: %q", got)
 	}
-	if !slices.Equal(c.Folders, []string{"/etc/ssh/missing", "/etc/ssh/sshd_config.d"}) {
+	if !slices.Equal(c.Folders, []string{"/etc/ssh/missing", "/etc/ssh/sshd_config.d", "/gone"}) {
 		t.Errorf("folders: %q", c.Folders)
 	}
 	for depth, ok := range map[int]bool{16: true, 17: false} {
