@@ -121,7 +121,7 @@ func (h *Host) readAuthorizedKeys(ctx context.Context) (*AuthorizedKeys, error) 
 		return nil, err
 	}
 	all := &AuthorizedKeys{}
-	r := &keyReader{h: h, accounts: a, left: maxAllKeyFiles, shared: map[string]*parsedKeys{}, folders: map[string]*os.File{}}
+	r := &keyReader{h: h, accounts: a, left: maxAllKeyFiles, shared: map[string]*parsedKeys{}, folders: map[string]*os.File{}, absent: map[string]bool{}}
 	defer r.close()
 	for _, d := range s.SSHDs {
 		k := &ServerKeys{SSHD: d, byName: map[string]int{}}
@@ -189,6 +189,7 @@ type keyReader struct {
 	left     int64
 	shared   map[string]*parsedKeys // of files that several accounts share
 	folders  map[string]*os.File    // those that homes are in; nil: not to be had
+	absent   map[string]bool        // paths where nothing is, whoever looks: accounts share homes
 }
 
 func (r *keyReader) close() {
@@ -390,6 +391,9 @@ func (r *keyReader) groups(u *User) (gids []uint32) {
 // read reads a file of keys as sshd would, which takes the user's rights to do
 // it. It returns false when there is no such file.
 func (r *keyReader) read(f *KeyFile, u *User) (exists bool) {
+	if r.absent[f.Path] {
+		return false
+	}
 	if r.h.Running() {
 		// What a link on the way leads to may be another file for sshd, as below
 		// /proc/self/cwd, or for the user: such a file is not missing yet.
@@ -398,6 +402,7 @@ func (r *keyReader) read(f *KeyFile, u *User) (exists bool) {
 		case nil:
 			unix.Close(fd)
 		case unix.ENOENT, unix.ENOTDIR:
+			r.noteAbsent(f.Path)
 			return false // of most accounts
 		}
 	}
@@ -410,6 +415,9 @@ func (r *keyReader) read(f *KeyFile, u *User) (exists bool) {
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENOTDIR):
+		if !r.h.Running() { // else it is what this account saw
+			r.noteAbsent(f.Path)
+		}
 		return false
 	case errors.Is(err, errDenied), errors.Is(err, unix.EACCES) && r.h.Running() && unix.Geteuid() == 0 && u.UID != 0 && len(r.accounts.Elsewhere) == 0:
 		f.Refused = fmt.Sprintf("%s may not read it, and sshd reads it with that account's rights", u.Name)
@@ -421,6 +429,14 @@ func (r *keyReader) read(f *KeyFile, u *User) (exists bool) {
 		f.Err = err
 	}
 	return true
+}
+
+// noteAbsent keeps a few paths: those that accounts share come early.
+func (r *keyReader) noteAbsent(name string) {
+	const most = 64
+	if len(r.absent) < most {
+		r.absent[name] = true
+	}
 }
 
 // readAs runs with the rights of the user.

@@ -218,7 +218,7 @@ func liveUser(t *testing.T) (*keyReader, *User) {
 	u := User{Name: "u", UID: 23456, GID: 23456, Home: filepath.Join(dir, "home")}
 	must(t, os.MkdirAll(u.Home, 0o755))
 	must(t, os.Chown(u.Home, int(u.UID), int(u.GID)))
-	r := &keyReader{h: New(Options{}), accounts: &Accounts{Users: []User{u}}, left: 1 << 30, shared: map[string]*parsedKeys{}, folders: map[string]*os.File{}}
+	r := &keyReader{h: New(Options{}), accounts: &Accounts{Users: []User{u}}, left: 1 << 30, shared: map[string]*parsedKeys{}, folders: map[string]*os.File{}, absent: map[string]bool{}}
 	t.Cleanup(r.close)
 	return r, &u
 }
