@@ -87,6 +87,10 @@ func (s *slots) message(i int) ([]byte, error) {
 func (l *auditLink) listRules(take func([]byte) error) error {
 	// Without the privilege the queue is shorter, and the list takes longer.
 	_ = unix.SetsockoptInt(l.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, auditQueue)
+	return l.receiveRules(take)
+}
+
+func (l *auditLink) receiveRules(take func([]byte) error) error {
 	seq, err := l.Send(syscall.NetlinkMessage{Header: syscall.NlMsghdr{Type: auditListing, Flags: unix.NLM_F_REQUEST | unix.NLM_F_ACK}})
 	if err != nil {
 		return err
