@@ -120,7 +120,7 @@ func Syslog(line string, latest time.Time, zone *time.Location) (Login, bool) {
 	first, _, _ := strings.Cut(head, " ")
 	if t, err := time.Parse(time.RFC3339Nano, first); err == nil {
 		l.Time = t.UTC()
-		return l, true
+		return l, !t.After(latest)
 	}
 	if len(head) < len(time.Stamp) {
 		return Login{}, false

@@ -75,6 +75,7 @@ func TestSyslog(t *testing.T) {
 		"Dec 31 10:00:00 tc-1 sshd[123]: " + message:                                 "2025-12-31T09:00:00Z",
 		"Feb 29 10:00:00 tc-1 sshd-session[123]: " + message:                         "2024-02-29T09:00:00Z",
 		"2026-01-04T10:00:00.123456+02:00 tc-1 sshd[123]: " + message:                "2026-01-04T08:00:00Z",
+		"2099-01-04T10:00:00.123456+02:00 tc-1 sshd[123]: " + message:                "", // made up
 		"Jan  4 10:00:00 tc-1 evil[123]: " + message:                                 "",
 		"Jan  4 10:00:00 tc-1 sudo[1]: x : COMMAND=sshd[1]: " + message:              "",
 		"Jan  4 10:00:00 tc-1 sshd: " + message:                                      "",

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -147,6 +148,33 @@ func TestASecondWriterIsToldWhoTheFirstIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	second.Close()
+}
+
+// Anybody can have a lock on a file with the same number elsewhere, and name
+// his process as he likes.
+func TestTheHolderIsSaidShortly(t *testing.T) {
+	t.Parallel()
+	lab.Need(t, lab.Root)
+	root := newRoot(t)
+	first, err := Open(root, true, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.Close()
+	holder := exec.Command("flock", filepath.Join(root, keyledger.Dir), "bash", "-c", "echo; read x", strings.Repeat("\x1b[2J", 10000))
+	in, err1 := holder.StdinPipe()
+	out, err2 := holder.StdoutPipe()
+	if err := errors.Join(err1, err2, holder.Start()); err != nil {
+		t.Fatal(err)
+	}
+	defer holder.Wait()
+	defer in.Close()
+	out.Read(make([]byte, 1))
+	_, err = Open(root, true, now)
+	var locked *LockedError
+	if !errors.As(err, &locked) || !strings.HasPrefix(locked.Holder, fmt.Sprintf("process %d flock", holder.Process.Pid)) || len(locked.Holder) > 1000 || strings.Contains(locked.Holder, "\x1b") {
+		t.Errorf("a second writer: %.1000q", fmt.Sprint(err))
+	}
 }
 
 // What is not as this package leaves it is refused, and not touched.

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hostguard/hostguard/internal/printable"
 )
 
 // LockedError says that another process writes the ledger.
@@ -35,9 +37,12 @@ func (s *Store) holder() string {
 	if err != nil || unix.Fstat(int(s.dir.Fd()), &st) != nil {
 		return unknown
 	}
+	inode := ":" + strconv.FormatUint(st.Ino, 10)
+	here := fmt.Sprintf("%02x:%02x%s", unix.Major(st.Dev), unix.Minor(st.Dev), inode)
+	found := unknown
 	for text := range strings.Lines(string(locks)) {
 		f := strings.Fields(text) // 1: FLOCK ADVISORY WRITE 708 00:1c:22546 0 EOF
-		if len(f) < 6 || f[1] != "FLOCK" || !strings.HasSuffix(f[5], ":"+strconv.FormatUint(st.Ino, 10)) {
+		if len(f) < 6 || f[1] != "FLOCK" || !strings.HasSuffix(f[5], inode) {
 			continue
 		}
 		pid, err := strconv.Atoi(f[4])
@@ -45,7 +50,10 @@ func (s *Store) holder() string {
 			continue
 		}
 		command, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		return strings.TrimSpace(fmt.Sprintf("process %d %s", pid, strings.ReplaceAll(string(command), "\x00", " ")))
+		found = strings.TrimSpace(fmt.Sprintf("process %d %s", pid, printable.Clip(strings.ReplaceAll(string(command), "\x00", " "), 200)))
+		if f[5] == here { // elsewhere a file of anybody's may have the number; btrfs gives folders other devices than locks
+			break
+		}
 	}
-	return unknown
+	return found
 }
