@@ -25,6 +25,8 @@ type authorizedKeysFacts struct {
 // AuthorizedKeys are the keys by which accounts get in, for each sshd.
 type AuthorizedKeys struct {
 	Servers []*ServerKeys // in the order of SSHServers.SSHDs
+	// Elsewhere are the sources of accounts whose keys are not here, see Accounts.
+	Elsewhere []string
 }
 
 // ServerKeys are the keys that one sshd looks at.
@@ -119,7 +121,7 @@ func (h *Host) readAuthorizedKeys(ctx context.Context) (*AuthorizedKeys, error) 
 	if err != nil {
 		return nil, err
 	}
-	all := &AuthorizedKeys{}
+	all := &AuthorizedKeys{Elsewhere: a.Elsewhere}
 	r := &keyReader{h: h, accounts: a, left: maxAllKeyFiles, shared: map[string]*parsedKeys{}, folders: map[string]*os.File{}, absent: map[string]bool{}}
 	defer r.close()
 	for _, d := range s.SSHDs {

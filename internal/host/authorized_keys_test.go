@@ -283,6 +283,19 @@ func TestAuthorizedKeysBelowAnotherWorkingFolder(t *testing.T) {
 	}
 }
 
+// Keys of accounts that are in no file of the host are not seen, which is said;
+// those of the others are.
+func TestKeysInFilesOfAccountsElsewhere(t *testing.T) {
+	t.Parallel()
+	h := keysTree(t, "", twoUsers, map[string]string{"etc/nsswitch.conf": "passwd: files sss\n", "home/a/.ssh/authorized_keys": keyA})
+	all, err := h.AuthorizedKeys(t.Context())
+	must(t, err)
+	keys, unseen := all.InFiles()
+	if len(keys) != 1 || len(unseen) != 1 || unseen[0].Account == "" || unseen[0].Account == "a" || !strings.Contains(unseen[0].Err.Error(), "sss") {
+		t.Errorf("%v, %v", keys, unseen)
+	}
+}
+
 func own(t *testing.T, file, text string, u *User) {
 	t.Helper()
 	must(t, os.WriteFile(file, []byte(text+"\n"), 0o600))

@@ -146,7 +146,7 @@ type KeyInFile struct {
 
 // UnseenKeys is a file, or all files, of an account that could not be read.
 type UnseenKeys struct {
-	Account string // empty: any
+	Account string // empty: any; no account's name when it is one that the host's files do not have
 	Err     error
 }
 
@@ -158,6 +158,10 @@ func (a *AuthorizedKeys) InFiles() (keys []KeyInFile, unseen []UnseenKeys) {
 		line          int
 	}
 	met := map[place]bool{} // of several sshds that read the same files
+	if len(a.Elsewhere) > 0 && len(a.Servers) > 0 {
+		from := "accounts from " + strings.Join(a.Elsewhere, ", ")
+		unseen = append(unseen, UnseenKeys{from, fmt.Errorf("cannot see the keys of %s", from)})
+	}
 	for _, s := range a.Servers {
 		if s.Err != nil {
 			unseen = append(unseen, UnseenKeys{Err: s.Err})
