@@ -60,7 +60,11 @@ func (r *keyReader) matches(name string, u *User) (found []string, err error) {
 	if !r.globbed(name) {
 		return []string{name}, nil
 	}
-	look := func() { found, err = sshdFS{r.h}.Glob(name) }
+	look := func() {
+		if err = r.ledIntoProc(name); err == nil {
+			found, err = sshdFS{r.h}.Glob(name)
+		}
+	}
 	if !r.h.Running() {
 		look()
 	} else if failed := asUser(u.UID, u.GID, r.groups(u), look); failed != nil {
@@ -73,6 +77,30 @@ func (r *keyReader) matches(name string, u *User) (found []string, err error) {
 		return nil, fmt.Errorf("cannot expand the pattern: %w", err)
 	}
 	return found, nil
+}
+
+// ledIntoProc is an error when a folder of a pattern is a link into /proc, where
+// sshd finds other files than we.
+func (r *keyReader) ledIntoProc(pattern string) error {
+	for i := 1; i < len(pattern); i++ {
+		if pattern[i] != '/' {
+			continue
+		}
+		folders, err := sshdFS{r.h}.Glob(pattern[:i])
+		if err != nil {
+			return err
+		}
+		for _, folder := range folders {
+			t, err := r.h.follow(folder, false)
+			switch {
+			case err == nil:
+				t.file.Close()
+			case errors.Is(err, errIntoProc):
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // groups are the numbers of a user's groups.

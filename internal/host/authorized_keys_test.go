@@ -270,6 +270,7 @@ func TestAuthorizedKeysRights(t *testing.T) {
 func TestAuthorizedKeysBelowAnotherWorkingFolder(t *testing.T) {
 	t.Parallel()
 	r, u := liveUser(t)
+	r.as.Version = sshdconf.V10_0 // which expands patterns
 	hidden := filepath.Join(u.Home, "hidden")
 	must(t, os.Mkdir(hidden, 0o755))
 	own(t, filepath.Join(hidden, "authorized_keys"), keyA, u)
@@ -279,6 +280,11 @@ func TestAuthorizedKeysBelowAnotherWorkingFolder(t *testing.T) {
 		f := &KeyFile{Path: filepath.Join(dir, "authorized_keys")}
 		if exists := r.read(f, u); !exists || f.Err == nil {
 			t.Errorf("%s: there %v, %v; want an error", link, exists, f.Err)
+		}
+		for _, pattern := range []string{dir + "/auth*", filepath.Join(u.Home, name[:1]+"*", "authorized_keys")} {
+			if got, err := r.matches(pattern, u); err == nil {
+				t.Errorf("%s by %s: %q; want an error", link, pattern, got)
+			}
 		}
 	}
 }
