@@ -97,6 +97,13 @@ type CTSet struct {
 	From int
 }
 
+// Header loads from an extension header or option of IP, or (Present) whether
+// there is one. A plain packet has none.
+type Header struct {
+	Present bool
+	To      int
+}
+
 // Immediate loads a constant.
 type Immediate struct {
 	To   int
@@ -314,6 +321,14 @@ func (r *Ruleset) decodeExpr(of *Chain, name string, a *attributes) (Expr, error
 		}
 		dir := a.of[3]
 		return fits(CT{uint32(a.n(2)), len(dir) > 0 && dir[0] == 1, dir != nil, a.register(1)}, a.register(1), 4), nil
+	case "exthdr":
+		switch op := a.n(6); {
+		case a.of[7] != nil || a.of[1] == nil: // changes an option, such as the segment size, or takes it out
+			return Plain{name}, nil
+		case op == 0 || op == 2:
+			return fits(Header{a.n(5)&1 != 0, a.register(1)}, a.register(1), 4), nil
+		}
+		return nil, nil
 	case "immediate":
 		value, verdict, err := decodeData(a.of[2])
 		if verdict != nil {

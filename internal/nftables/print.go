@@ -127,6 +127,8 @@ func (p *printer) expr(all []Expr, i int, x Expr) {
 			of = "saddr"
 		}
 		p.set(x.To, label{name: "fib " + of + " " + what, format: 'n'})
+	case Header:
+		p.set(x.To, label{name: "exthdr"})
 	case Bitwise:
 		l := p.regs[x.From]
 		l.mask = slices.Clone(x.Mask)

@@ -268,6 +268,12 @@ func (e *evaluator) step(rule *nftables.Rule, x nftables.Expr, w work, todo *[]w
 		for i := x.Len; i%4 != 0; i++ { // a register's rest is zero
 			regs[x.To+i] = value{}
 		}
+	case nftables.Header:
+		if !x.Present {
+			r.on = append(r.on, s)
+			return nil
+		}
+		put(regs, x.To, []value{{}}, 4)
 	case nftables.Meta:
 		put(regs, x.To, e.meta(s, x.Key), 4)
 	case nftables.CT:

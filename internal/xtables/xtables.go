@@ -21,7 +21,8 @@ type Target interface{ String() string }
 // Always is a match that holds for every packet, such as a comment.
 type Always struct{ Text string }
 
-// Never is a match that holds for no TCP or UDP packet, such as one of ICMP.
+// Never is a match that holds for no plain TCP or UDP packet: of ICMP, or of
+// IPv6's extension headers.
 type Never struct{ Text string }
 
 // Rate is a match that depends on how much came before: limit, hashlimit,
@@ -189,7 +190,8 @@ func DecodeMatch(name string, rev uint32, info []byte, v6 bool) Match {
 		}
 	case "iprange":
 		m = d.iprange(rev)
-	case "icmp", "icmp6", "sctp", "dccp", "esp", "ah":
+	case "icmp", "icmp6", "sctp", "dccp", "esp", "ah",
+		"rt", "frag", "hbh", "dst", "mh", "srh": // headers that a plain packet does not have
 		m = Never{name}
 	case "rpfilter":
 		m = ReversePath{d.u8(0)&8 != 0}
