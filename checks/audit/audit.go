@@ -37,7 +37,8 @@ var Checks = []checks.Check{
 		Looks: "For each path whether the kernel's audit rules (netlink) record the wanted access by every program, and whether the rules " +
 			"that the next boot loads (rules.d merged as augenrules does) will; rules are compared as structures, in the kernel's order.",
 		Blind: "Operations through io_uring and file handles, the 32-bit socketcall, access by another hard link, and folders that were " +
-			"replaced after a rule was loaded. Containers' own file systems are not looked at. A tree is taken to be of this machine's architecture.",
+			"replaced after a rule was loaded. Containers' own file systems are not looked at. Where a rootless docker keeps its files is its user's word. " +
+			"A tree is taken to be of this machine's architecture.",
 		Needs:   host.Root,
 		Binding: checks.Params(defaultWatch, watch),
 	},
