@@ -16,21 +16,12 @@ import (
 // generator makes rulesets of what people, docker and firewalls write.
 type generator struct {
 	*rand.Rand
-	sets   []string // definitions in the table that is written
-	chains int
+	sets []string // definitions in the table that is written
 }
 
 func (g *generator) pick(words ...string) string { return words[g.IntN(len(words))] }
 
 func (g *generator) chance(percent int) bool { return g.IntN(100) < percent }
-
-func (g *generator) some(n int, words ...string) string {
-	var list []string
-	for _, i := range g.Perm(len(words))[:min(n, len(words))] {
-		list = append(list, words[i])
-	}
-	return strings.Join(list, ", ")
-}
 
 // addr4 is a source or a network of sources.
 func (g *generator) addr4() string {

@@ -304,7 +304,6 @@ var (
 	internalSources = []string{"10.0.0.9", "10.0.0.77", "fd00:a::9", "fd00:a::77"}
 	hostOutside     = []string{"203.0.113.2", "2001:db8:1::2"}
 	hostInternal    = []string{"10.0.0.2", "fd00:a::2"}
-	containerAddrs  = []string{"172.17.0.2", "fd00:17::2"}
 )
 
 // testSockets listen on every test host.

@@ -3,6 +3,7 @@ package packetfilter
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 
 	"github.com/hostguard/hostguard/internal/nftables"
 	"github.com/hostguard/hostguard/internal/xtables"
@@ -295,4 +296,10 @@ func (e *evaluator) addrRange(s *state, m xtables.AddrRange) condition {
 	and(m.Source, srcAddr, m.NotSource)
 	and(m.Dest, dstAddr, m.NotDest)
 	return c
+}
+
+func sorted(list []span) []span {
+	list = slices.Clone(list)
+	slices.SortFunc(list, func(a, b span) int { return a.from - b.from })
+	return list
 }

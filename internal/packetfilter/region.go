@@ -107,8 +107,6 @@ func (u *universe) span(d dim, lo, hi number) span {
 	return span{from, to}
 }
 
-func (u *universe) prefix(d dim, p netip.Prefix) span { return u.span(d, prefixLow(p), prefixHigh(p)) }
-
 func prefixLow(p netip.Prefix) number { return addrNumber(p.Masked().Addr()) }
 
 func prefixHigh(p netip.Prefix) number {
