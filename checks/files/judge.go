@@ -24,35 +24,49 @@ const (
 // setgidAndSticky only narrow what can be done in a folder.
 const setgidAndSticky = 0o3000
 
-// names knows accounts by their numbers.
+// names tells accounts by their numbers: few numbers own the files that are
+// looked at, and a host may have a hundred thousand accounts.
 type names struct {
-	users, groups map[uint32]string
+	accounts      *host.Accounts
+	users, groups map[uint32]string // those asked for
 }
 
-// newNames takes the first line with a number, as getpwuid(3) does.
 func newNames(a *host.Accounts) names {
-	n := names{map[uint32]string{}, map[uint32]string{}}
-	for _, u := range a.Users {
-		if _, known := n.users[u.UID]; !known {
-			n.users[u.UID] = u.Name
-		}
-	}
-	for _, g := range a.Groups {
-		if _, known := n.groups[g.GID]; !known {
-			n.groups[g.GID] = g.Name
-		}
-	}
-	return n
+	return names{a, map[uint32]string{}, map[uint32]string{}}
 }
 
-func (n names) user(uid uint32) string  { return nameOr(n.users, uid) }
-func (n names) group(gid uint32) string { return nameOr(n.groups, gid) }
+// user returns the name on the first line with the number, as getpwuid(3) does,
+// else the number.
+func (n names) user(uid uint32) string {
+	return remembered(n.users, uid, func() (string, bool) {
+		i := slices.IndexFunc(n.accounts.Users, func(u host.User) bool { return u.UID == uid })
+		if i < 0 {
+			return "", false
+		}
+		return n.accounts.Users[i].Name, true
+	})
+}
 
-func nameOr(known map[uint32]string, id uint32) string {
-	if name, ok := known[id]; ok {
+func (n names) group(gid uint32) string {
+	return remembered(n.groups, gid, func() (string, bool) {
+		i := slices.IndexFunc(n.accounts.Groups, func(g host.Group) bool { return g.GID == gid })
+		if i < 0 {
+			return "", false
+		}
+		return n.accounts.Groups[i].Name, true
+	})
+}
+
+func remembered(known map[uint32]string, id uint32, find func() (string, bool)) string {
+	name, ok := known[id]
+	if ok {
 		return name
 	}
-	return strconv.FormatUint(uint64(id), 10)
+	if name, ok = find(); !ok {
+		name = strconv.FormatUint(uint64(id), 10)
+	}
+	known[id] = name
+	return name
 }
 
 // among reports whether a list holds an account by its name or number.

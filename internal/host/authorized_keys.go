@@ -291,6 +291,9 @@ func (r *keyReader) readServer(ctx context.Context, k *ServerKeys, worlds []sshd
 				if missing && !r.globbed(u.Home) && strings.HasPrefix(name, u.Home+"/") {
 					continue
 				}
+				if known && r.absent[name] { // as for all who share a home
+					continue
+				}
 				var matches []string
 				var globErr error
 				if known {
