@@ -92,6 +92,38 @@ func breakages() []breakage {
 			"SSH-012": fails("/etc/ssh/sshd_config.d/50-root.conf:2"),
 			"SSH-015": fails("/etc/ssh/sshd_config.d/50-root.conf:2"),
 		})
+	const otherConfig = "Port 2200\nPidFile none\nUsePAM yes\nAllowUsers operator\nAllowGroups ssh_login_group\nPasswordAuthentication yes\nKbdInteractiveAuthentication no\nPermitRootLogin no\n"
+	const otherService = "[Service]\nExecStart=-/usr/sbin/sshd -D -f /etc/ssh/other\nStandardInput=socket\n[Install]\nWantedBy=multi-user.target\n"
+	byOther := map[string]want{"SSH-001": fails("/etc/ssh/other:6"), "SSH-003": fails("/etc/ssh/other:6"), "SVC-010": fails("is not on the list")}
+	add("a unit of another name starts an sshd at the next boot",
+		func(h testHost) {
+			h.WriteFile("/etc/ssh/other", otherConfig)
+			h.WriteFile("/etc/systemd/system/remote.service", otherService)
+			commands("systemctl daemon-reload", "systemctl --quiet enable remote.service")(h)
+		},
+		commands("systemctl --quiet disable remote.service", "rm /etc/systemd/system/remote.service /etc/ssh/other", "systemctl daemon-reload"), byOther)
+	add("case 13: a socket of another name starts an sshd for each connection",
+		func(h testHost) {
+			h.WriteFile("/etc/ssh/other", otherConfig)
+			h.WriteFile("/etc/systemd/system/remote@.service", strings.Replace(otherService, "-D", "-i", 1))
+			h.WriteFile("/etc/systemd/system/remote.socket", "[Socket]\nListenStream=/run/remote\nAccept=yes\n")
+			commands("systemctl daemon-reload", "systemctl start remote.socket")(h)
+		},
+		commands("systemctl stop remote.socket", "rm /etc/systemd/system/remote.socket /etc/systemd/system/remote@.service /etc/ssh/other", "systemctl daemon-reload"), byOther)
+	add("an sshd runs in a PID namespace of its own, and is in no container",
+		func(h testHost) {
+			h.WriteFile("/etc/ssh/other", strings.Replace(otherConfig, "Port 2200", "ListenAddress 127.0.0.1:2200", 1))
+			commands("systemd-run --quiet --unit=apart unshare --pid --fork --kill-child /usr/sbin/sshd -D -f /etc/ssh/other")(h)
+			for deadline := time.Now().Add(10 * time.Second); !strings.Contains(h.Run("ss", "-tln").Stdout, ":2200") && time.Now().Before(deadline); {
+			}
+		},
+		commands("systemctl stop apart.service", "rm /etc/ssh/other"), byOther)
+	add("case 10: another group has the number of the one that may log in",
+		func(h testHost) {
+			gid := strings.Split(h.Must("getent", "group", "ssh_login_group"), ":")[2]
+			commands("groupadd --non-unique --gid "+gid+" alias", "usermod --append --groups alias daemon")(h)
+		},
+		commands("groupdel alias"), map[string]want{"SSH-011": fails("daemon is a member of ssh_login_group")})
 	apply, undo = edited("/etc/ssh/sshd_config.d/10-hostguard-lab.conf", "AllowGroups", "#AllowGroups", reloadSSH)
 	add("no group is set", apply, undo,
 		map[string]want{"SSH-011": fails("allowgroups")})

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // sshDaemons returns the listening daemons of OpenSSH that root runs, or the
@@ -51,6 +53,11 @@ func (h *Host) sshDaemons(ctx context.Context, processes map[int]Process) (daemo
 	if err != nil {
 		return nil, nil, err
 	}
+	others, err := h.sshdOfOtherUnits(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	starts = append(starts, others...)
 	if start != nil {
 		starts = append([]*SSHD{start}, starts...)
 	}
@@ -64,9 +71,9 @@ func (h *Host) sshDaemons(ctx context.Context, processes map[int]Process) (daemo
 	return daemons, theirs, nil
 }
 
-// inContainer reports whether a process has another PID namespace than we, as
-// those of every kind of container do. One that has ended meanwhile counts as
-// such.
+// inContainer reports whether a process has another PID namespace than we and
+// another root folder, as those of every kind of container have. One that has
+// ended meanwhile counts as such.
 func inContainer(pid int) (bool, error) {
 	theirs, err := readProcLink(fmt.Sprintf("/proc/%d/ns/pid", pid))
 	if err != nil {
@@ -76,7 +83,17 @@ func inContainer(pid int) (bool, error) {
 		return false, fmt.Errorf("cannot tell whose process %d is: %w", pid, err)
 	}
 	ours, err := readProcLink("/proc/self/ns/pid")
-	return theirs != ours, err
+	if err != nil || theirs == ours {
+		return false, err
+	}
+	var there, here unix.Stat_t
+	if err := unix.Stat(fmt.Sprintf("/proc/%d/root", pid), &there); ended(err) {
+		return true, nil
+	} else if err != nil {
+		return false, fmt.Errorf("cannot tell whose process %d is: %w", pid, err)
+	}
+	err = unix.Stat("/", &here)
+	return there.Dev != here.Dev || there.Ino != here.Ino, err
 }
 
 func sortedPIDs(processes map[int]Process) []int {

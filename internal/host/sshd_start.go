@@ -67,7 +67,11 @@ func (h *Host) sshdCommand(ctx context.Context) (words []string, from, unit stri
 			u := units[name]
 			if u.Service != nil && len(u.Service.ExecStart) > 0 && path.Base(u.Service.ExecStart[0].Path) == "sshd" {
 				c := u.Service.ExecStart[0]
-				return append([]string{c.Path}, c.Args[min(1, len(c.Args)):]...), u.FragmentPath, u.ID, nil
+				from := u.FragmentPath
+				if written, line, err := h.execStart(from, name); err == nil && len(written) == len(c.Args) && slices.Equal(written[1:], c.Args[1:]) {
+					from = line // which may be a drop-in's
+				}
+				return append([]string{c.Path}, c.Args[min(1, len(c.Args)):]...), from, u.ID, nil
 			}
 		}
 		return nil, "", "", nil
@@ -154,6 +158,95 @@ func (h *Host) acceptsAlone(ctx context.Context, socket string) (bool, error) {
 	}
 	files, err := h.UnitFiles(ctx)
 	return err != nil || files.AtBoot()[socket] != "", nil // an image that does not boot may be of one that does
+}
+
+// sshdOfOtherUnits are the sshds that units of any other name start with the
+// next boot, and those that sockets of any other name start now. Of a tree that
+// does not boot none are looked for.
+func (h *Host) sshdOfOtherUnits(ctx context.Context) ([]*SSHD, error) {
+	runs := h.Running() && h.systemdAnswers(ctx) == nil
+	tree, err := h.UnitFiles(ctx)
+	if err != nil {
+		if runs {
+			return nil, fmt.Errorf("cannot tell which units start sshd: %w", err)
+		}
+		return nil, nil
+	}
+	names := slices.Collect(maps.Keys(tree.AtBoot()))
+	if runs {
+		units, err := h.AllUnits(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("cannot tell which units start sshd: %w", err)
+		}
+		for _, u := range units {
+			if strings.HasSuffix(u.Name, ".socket") && u.Active() && !slices.Contains(names, u.Name) {
+				names = append(names, u.Name)
+			}
+		}
+	}
+	slices.Sort(names)
+	var found []*SSHD
+	for _, name := range names {
+		if _, known := sshdSockets[name]; known {
+			continue
+		}
+		service := name
+		if stem, ok := strings.CutSuffix(name, ".socket"); ok {
+			entries, err := tree.Entries(name)
+			if err != nil {
+				continue // systemd cannot read it either
+			}
+			service = stem + ".service"
+			for _, e := range entries {
+				switch {
+				case e.Section != "Socket":
+				case e.Key == "Accept" && isTrue(e.Value):
+					service = stem + "@.service"
+				case e.Key == "Service" && e.Value != "":
+					service = e.Value
+				}
+			}
+		}
+		if !strings.HasSuffix(service, ".service") || slices.Contains(sshdUnits, service) ||
+			slices.ContainsFunc(found, func(d *SSHD) bool { return d.Unit == service }) {
+			continue
+		}
+		d, err := h.sshdOf(tree, service)
+		if err != nil {
+			return nil, fmt.Errorf("cannot tell how %s starts sshd: %w", service, err)
+		}
+		if d != nil {
+			found = append(found, d)
+		}
+	}
+	return found, nil
+}
+
+// sshdOf is the sshd that a service starts, nil where it starts something else.
+func (h *Host) sshdOf(tree *unitfile.Tree, service string) (*SSHD, error) {
+	entries, err := tree.Entries(service)
+	if err != nil {
+		return nil, nil // systemd cannot read it either
+	}
+	command := ""
+	for _, e := range entries {
+		if e.Section == "Service" && e.Key == "ExecStart" && (e.Value == "" || command == "") {
+			command = e.Value
+		}
+	}
+	if !strings.Contains(command, "sshd") {
+		return nil, nil
+	}
+	words, err := unitfile.Command(command)
+	if err != nil || len(words) == 0 || path.Base(words[0]) != "sshd" {
+		return nil, err
+	}
+	d := &SSHD{ArgsFrom: service, Unit: service}
+	if err := h.startedBy(d, words); err != nil {
+		return nil, err
+	}
+	d.Args = slices.DeleteFunc(d.Args, func(a string) bool { return a == "-i" })
+	return d, nil
 }
 
 // unitFile is the file of a unit that wins, empty when there is none or it is

@@ -14,6 +14,19 @@ import (
 // is not among them, nor are conditions (ConditionPathExists=…) looked at.
 func (t *Tree) AtBoot() map[string]string { return t.atBoot }
 
+// Entries returns what the file of a unit, or of a template, and its drop-ins
+// say, in the order in which they apply; none when there is no such unit.
+func (t *Tree) Entries(name string) ([]Entry, error) {
+	u, err := t.find(name)
+	if err != nil || u == nil || u.masked {
+		return nil, err
+	}
+	if have, ok := t.read[u.name]; ok {
+		return have, nil
+	}
+	return t.entries(u)
+}
+
 // walkBoot follows the dependencies breadth first.
 func (t *Tree) walkBoot() (map[string]string, error) {
 	started := make(map[string]string)
@@ -55,6 +68,7 @@ func (t *Tree) walkBoot() (map[string]string, error) {
 		if err != nil {
 			return nil, err
 		}
+		t.read[u.name] = entries
 		for _, e := range entries {
 			if !startsOthers(e) {
 				continue

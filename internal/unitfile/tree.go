@@ -80,6 +80,7 @@ type Tree struct {
 	sysv    map[string]sysvScript // by unit name
 	aliases map[string][]string   // unit name → other names that links give it
 	atBoot  map[string]string     // see AtBoot
+	read    map[string][]Entry    // by unit name, of those that the next boot starts
 	located sync.Map              // name → location: many checks ask for the same units
 }
 
@@ -87,7 +88,7 @@ type Tree struct {
 // links from default.target. Unit files other than those started at boot are
 // read when asked for. A host without unit files is an error.
 func Open(fsys FS) (*Tree, error) {
-	t := &Tree{fs: fsys, aliases: make(map[string][]string)}
+	t := &Tree{fs: fsys, aliases: make(map[string][]string), read: make(map[string][]Entry)}
 	seen := make(map[string]bool)
 	for _, dir := range searchPath {
 		real, err := fsys.Resolve(dir.path)
@@ -124,7 +125,7 @@ func Open(fsys FS) (*Tree, error) {
 // lasting is the tree without what a reboot clears from /run. What generators
 // wrote stays in: they write it again.
 func (t *Tree) lasting() *Tree {
-	l := &Tree{fs: t.fs, sysv: t.sysv, aliases: make(map[string][]string)}
+	l := &Tree{fs: t.fs, sysv: t.sysv, aliases: make(map[string][]string), read: t.read}
 	for _, f := range t.folders {
 		if !f.runtimePlace() || f.place == generator {
 			l.folders = append(l.folders, f)
