@@ -91,18 +91,18 @@ func judgeMethods(t target, p methodsParams) checks.Verdict {
 			ways := loginmatrix.Ways(w.Effective, group.isRoot)
 			wrong := slices.DeleteFunc(slices.Clone(ways), func(way loginmatrix.Way) bool { return !p.wrong(w.Effective, way) })
 			if len(wrong) == 0 {
-				seen = append(seen, checks.Evidence{Source: "sshd, " + worldName(w), Key: nameList(group.names), Got: "let in by " + waysText(ways)})
+				seen = append(seen, checks.Evidence{Source: "sshd, " + worldName(w, group.names), Key: nameList(group.names), Got: "let in by " + waysText(ways)})
 				continue
 			}
 			if reason == "" {
-				reason = fmt.Sprintf("sshd lets %s in by %s (%s).", firstName(group.names), wrong[0], worldName(w))
+				reason = fmt.Sprintf("sshd lets %s in by %s (%s).", firstName(group.names), wrong[0], worldName(w, group.names))
 			}
 			wantRoot := "prohibit-password or no"
 			if p.Accounts == onlyRoot && p.Root != byKey {
 				wantRoot = p.Root
 			}
 			bad = append(bad, waysEvidence(w.Effective, wrong, group.isRoot, wantRoot)...)
-			bad = append(bad, checks.Evidence{Source: "sshd, " + worldName(w), Key: nameList(group.names),
+			bad = append(bad, checks.Evidence{Source: "sshd, " + worldName(w, group.names), Key: nameList(group.names),
 				Want: p.want(), Got: waysText(wrong)})
 		}
 	}
@@ -126,8 +126,8 @@ func firstName(names []string) string {
 	return fmt.Sprintf("%s (and %d more)", names[0], len(names)-1)
 }
 
-// worldName says when a world comes about.
-func worldName(w sshdconf.World) string {
+// worldName says when a world comes about, for some of its accounts.
+func worldName(w sshdconf.World, names []string) string {
 	if w.Effective == nil || len(w.Effective.Blocks) == 0 {
 		return "outside Match blocks"
 	}
@@ -137,7 +137,11 @@ func worldName(w sshdconf.World) string {
 	}
 	name := "in " + strings.Join(parts, " and ")
 	if w.Exact {
-		name += ", such as " + describe(w.Example)
+		c := w.Example
+		if !slices.Contains(names, c.User) {
+			c.User = names[0]
+		}
+		name += ", such as " + describe(c)
 	}
 	return name
 }

@@ -195,9 +195,12 @@ func evidence(s sshdconf.Setting, want string) []checks.Evidence {
 func shadowed(s sshdconf.Setting) string {
 	const shown = 3
 	var parts []string
-	for i, v := range s.Shadowed {
+	others := slices.DeleteFunc(slices.Clone(s.Shadowed), func(v sshdconf.Value) bool { // sshd reads what stands in Match all twice
+		return slices.ContainsFunc(s.Values, func(in sshdconf.Value) bool { return in.At == v.At && v.At != (sshdconf.Place{}) })
+	})
+	for i, v := range others {
 		if i == shown {
-			parts = append(parts, fmt.Sprintf("%d more", len(s.Shadowed)-shown))
+			parts = append(parts, fmt.Sprintf("%d more", len(others)-shown))
 			break
 		}
 		parts = append(parts, fmt.Sprintf("%s (%v)", v.Text, v.At))
