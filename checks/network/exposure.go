@@ -19,7 +19,7 @@ const (
 	looks = "At the sockets that listen, the ports that docker publishes and those that the packet filter leads on, and at the rules " +
 		"that are loaded: nftables, iptables (docker's, ufw's and firewalld's are among them), translations, routes. The first packet " +
 		"of a connection is followed from the internal networks and from anywhere else to each of them."
-	blind = "What stands before this host, and whether answers get back; neighbours on a link who send packets straight to a container's " +
+	blind = "What stands before this host, and what becomes of answers and later packets; neighbours on a link who send packets straight to a container's " +
 		"address, or to an internal address by another interface; what is behind a published port; packets that come by another " +
 		"interface than answers leave by; what a reverse proxy refuses."
 )

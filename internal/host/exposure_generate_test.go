@@ -100,6 +100,9 @@ func (g *generator) condition(family, hook string) string {
 		case 19:
 			return g.pick("meta mark 0x7", "meta mark & 0x1 == 0x1", "meta mark != 0x0", "ct mark 0x5")
 		case 20:
+			if hook == "prerouting" { // where later packets are not told from the first, those of a connection would be dropped
+				return g.pick("tcp sport 1024-65535", "meta l4proto tcp", "tcp sport < 1024")
+			}
 			return g.pick("tcp sport 1024-65535", "tcp flags & (fin|syn|rst|ack) == syn", "tcp flags syn / fin,syn,rst,ack", "meta l4proto tcp", "tcp sport < 1024")
 		case 21:
 			if v4 {
