@@ -20,6 +20,7 @@ var Checks = []checks.Check{
 		Name:  "attestation",
 		Looks: "Reads the configuration's attestations: a person must vouch for the rule, with name, note, day and end. It counts from its date to the end of the day of expires (UTC), by this host's clock, and may not be made for longer than valid_at_most.",
 		Blind: "Whether it is true. Nothing of it is looked at on the host.",
+		Needs: host.Root, // to tell whether an SSH server is there
 		Binding: checks.Params(Params{
 			ValidAtMost: quantity.Duration(365 * day), RemindBefore: quantity.Duration(14 * day),
 		}, probe),

@@ -168,7 +168,8 @@ func buildMeasure(t *testing.T) string {
 // when a file of it cannot be read.
 func sshErrors(says ...string) map[string]want {
 	wants := map[string]want{}
-	for _, rule := range strings.Fields("SSH-001 SSH-002 SSH-003 SSH-004 SSH-005 SSH-007 SSH-008 SSH-009 SSH-010 SSH-011 SSH-012 SSH-013 SSH-015") {
+	for _, rule := range strings.Fields("SSH-001 SSH-002 SSH-003 SSH-004 SSH-005 SSH-007 SSH-008 SSH-009 SSH-010 SSH-011 SSH-012 SSH-013 SSH-015 " +
+		"SSH-016 SSH-017 SSH-018 SSH-019 SSH-020 SSH-021 SSH-022 SSH-023 SSH-040 SSH-041 SSH-042 SSH-043 SSH-045") {
 		wants[rule] = unknown(says...)
 	}
 	return wants
@@ -207,6 +208,7 @@ func hostilities() []hostility {
 	docker := map[string]want{
 		"DOCK-003": unknown("/run/docker.sock"), "HW-002": unknown("/run/docker.sock"), "HW-003": unknown("/run/docker.sock"),
 		"STO-002": unknown("/run/docker.sock"), "SVC-011": unknown("/run/docker.sock"),
+		"NET-001": unknown("/run/docker.sock"), "NET-002": unknown("/run/docker.sock"), "NET-003": unknown("/run/docker.sock"),
 	}
 	add("docker answers garbage", dockerSocket(func(c net.Conn) {
 		_, _ = c.Read(make([]byte, 1))
@@ -239,6 +241,7 @@ func hostilities() []hostility {
 	})), docker)
 	add("docker names things with escape codes", dockerSocket(dockerServing(hostileDocker)), map[string]want{
 		"SVC-011": fails("4445", `\x1b[2J`), "DOCK-004": fails("/srv/"), "AUD-014": {status: checks.NotApplicable},
+		"AUD-022": fails("/srv/"), "NET-001": unknown(), "NET-002": unknown(), "NET-003": unknown(),
 	}, `\x1b[2J`)
 
 	// Files that are none, or without end.
@@ -257,7 +260,7 @@ func hostilities() []hostility {
 		sshErrors("/etc/ssh/sshd_config.d/20-huge.conf"))
 	add("a FIFO among the audit rules", added("/etc/audit/rules.d/20-fifo.rules", "mkfifo /etc/audit/rules.d/20-fifo.rules"), nil)
 	add("a FIFO as auditd.conf", moved("/etc/audit/auditd.conf", "mkfifo /etc/audit/auditd.conf"),
-		map[string]want{"AUD-005": unknown("/etc/audit/auditd.conf")})
+		map[string]want{"AUD-005": unknown("/etc/audit/auditd.conf"), "LOG-004": unknown("/etc/audit/auditd.conf")})
 	add("a FIFO as daemon.json", moved("/etc/docker/daemon.json", "mkfifo /etc/docker/daemon.json"),
 		map[string]want{"DOCK-004": fails("/etc/docker/daemon.json"), "HW-003": unknown("/etc/docker/daemon.json")})
 	connector := map[string]want{"HW-002": unknown(), "HW-003": unknown(), "STO-002": unknown(), "SVC-011": unknown()}
@@ -314,7 +317,7 @@ func hostilities() []hostility {
 			h.Must("systemctl", "stop", "hostile.service")
 			h.Must("rm", hostileProgram)
 		}
-	}, map[string]want{"SVC-010": fails("hostile.service"), "SVC-011": fails("4444", "hostile.service", `/usr/local/bin/\x1b[2J\xff\u202e`)})
+	}, map[string]want{"SVC-010": fails("hostile.service"), "SVC-011": fails("4444", "hostile.service", `/usr/local/bin/\x1b[2J\xff\u202e`), "NET-002": fails("4444")})
 	add("units with escape codes in name and description", func(t *testing.T, h *lab.Host) func() {
 		const name = `/etc/systemd/system/evil\x1b\x5b2J.service`
 		h.WriteFile(name, "[Unit]\nDescription=\x1b[2J\u202e\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n")
