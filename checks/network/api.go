@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 
 	"github.com/hostguard/hostguard/checks"
 	"github.com/hostguard/hostguard/internal/host"
@@ -13,8 +14,8 @@ import (
 var apiReach = checks.Check{
 	Name: "connector-api-reach",
 	Looks: looks + " The ports that carry /api/ are those that docker publishes of an execution core's container, but for those that " +
-		"partners use, and those that lead to port 8449 of any container.",
-	Blind:   blind + " A connector that does not run yet publishes nothing.",
+		"partners use, and those that lead to port 8449 of any container. What a connector's compose files publish of a service that does not run must have an internal address.",
+	Blind:   blind,
 	Needs:   host.Running | host.Root,
 	Binding: checks.Params(apiParams{Core: defaultCore}, probeAPI),
 }
@@ -38,6 +39,13 @@ func probeAPI(ctx context.Context, h *host.Host, p apiParams) (checks.Verdict, e
 	if err != nil {
 		return checks.Verdict{}, err
 	}
+	connectors, err := h.Connectors(ctx)
+	if err != nil {
+		s.unclear = append(s.unclear, err)
+	}
+	var unclear []error
+	s.written, unclear = notRunning(connectors, s.containers)
+	s.unclear = append(s.unclear, unclear...)
 	return judgeAPI(s, p)
 }
 
@@ -60,7 +68,7 @@ func look(ctx context.Context, h *host.Host, internal []netip.Prefix) (sight, er
 // judgeAPI fails when a port that carries /api/ is surely reached from anywhere.
 func judgeAPI(s sight, p apiParams) (checks.Verdict, error) {
 	var wrong, fine []checks.Evidence
-	var unclear []error
+	unclear := slices.Clone(s.unclear)
 	for _, e := range s.All {
 		if p.Core.use(e, s.containers) != api {
 			continue
@@ -77,6 +85,17 @@ func judgeAPI(s sight, p apiParams) (checks.Verdict, error) {
 			unclear = append(unclear, unknownReach(e, r))
 		}
 	}
+	for _, w := range s.written {
+		if !p.Core.carriesAPI(w) {
+			continue
+		}
+		seen, err := w.judge(networks(p.Internal))
+		if err != nil {
+			unclear = append(unclear, err)
+			continue
+		}
+		fine = append(fine, seen)
+	}
 	if len(wrong) > 0 {
 		return checks.Failed("The connector's /api/ is reached from beyond the internal networks: "+names(wrong)+".", wrong...), nil
 	}
@@ -84,7 +103,7 @@ func judgeAPI(s sight, p apiParams) (checks.Verdict, error) {
 		return checks.Verdict{Evidence: fine}, err
 	}
 	if len(fine) == 0 {
-		return checks.Inapplicable("No container publishes a connector's /api/ now: look again when the connector runs."), nil
+		return checks.Inapplicable("Neither a container nor a compose file of a connector publishes its /api/."), nil
 	}
 	return checks.Passed(fine...), nil
 }

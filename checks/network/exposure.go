@@ -110,6 +110,9 @@ func (c core) use(e host.Exposure, containers map[string]*host.Container) use {
 type sight struct {
 	host.Exposures
 	containers map[string]*host.Container
+
+	written []written // that a connector will publish
+	unclear []error   // why there may be more
 }
 
 // describe says what an exposure is and who reaches it.

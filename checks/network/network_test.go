@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/hostguard/hostguard/checks"
+	"github.com/hostguard/hostguard/internal/composefile"
 	"github.com/hostguard/hostguard/internal/host"
 	"github.com/hostguard/hostguard/internal/packetfilter"
 )
@@ -47,7 +48,7 @@ func TestJudge(t *testing.T) {
 		sight                 sight
 		api, others, partners string // status, and words of the reason or error
 	}{
-		"nothing": {nil, sight{}, "not-applicable: look again", "pass", "not-applicable"},
+		"nothing": {nil, sight{}, "not-applicable: Neither", "pass", "not-applicable"},
 		"the core's port on all addresses": {[]host.Exposure{seen(published(ecc, 8449), "0.0.0.0:8090", yes)}, sight{},
 			"fail: tcp 0.0.0.0:8090", "pass", "not-applicable"},
 		"behind a firewall": {[]host.Exposure{seen(published(ecc, 8449), "0.0.0.0:8090", no)}, sight{}, "pass", "pass", "not-applicable"},
@@ -116,5 +117,54 @@ func TestPortsAreWrittenAsTheyAreRead(t *testing.T) {
 		} else if back, _ := p.MarshalText(); ok && string(back) != text {
 			t.Errorf("%s becomes %s", text, back)
 		}
+	}
+}
+
+func TestWrittenPorts(t *testing.T) {
+	t.Parallel()
+	const image = "rdlabengpa/ids_execution_core_container:v1.14.8"
+	for name, c := range map[string]struct {
+		image string
+		port  composefile.Port
+		want  string // of NET-001: status, and words of the error
+	}{
+		"on every address":         {image, composefile.Port{Published: "8090", Target: "8449"}, "error: published at every address"},
+		"on every address, said":   {image, composefile.Port{Address: "0.0.0.0", Published: "8090", Target: "8449"}, "error: 0.0.0.0"},
+		"on an outer address":      {image, composefile.Port{Address: "203.0.113.5", Published: "8090", Target: "8449"}, "error: 203.0.113.5"},
+		"on loopback":              {image, composefile.Port{Address: "127.0.0.1", Published: "8090", Target: "8449"}, "pass"},
+		"on an internal address":   {image, composefile.Port{Address: "10.0.0.5", Published: "8090", Target: "8449"}, "pass"},
+		"on an internal IPv6 one":  {image, composefile.Port{Address: "fd00::5", Published: "8090", Target: "8449"}, "pass"},
+		"a variable for the port":  {image, composefile.Port{Published: "${PROVIDER_PORT}", Target: "8449"}, "error: every address"},
+		"a variable for the whole": {"other", composefile.Port{Target: "${X}"}, "error: every address"},
+		"a range":                  {"other", composefile.Port{Published: "8090-8099", Target: "8440-8449"}, "error: every address"},
+		"partners' port":           {image, composefile.Port{Published: "8889", Target: "8889"}, "not-applicable: Neither"},
+		"another port of the core": {image, composefile.Port{Published: "1", Target: "1"}, "error: every address"},
+		"a renamed core":           {"mine", composefile.Port{Published: "1", Target: "8449"}, "error: every address"},
+		"another service":          {"mine", composefile.Port{Published: "8183", Target: "8183"}, "not-applicable: Neither"},
+	} {
+		service := host.ComposeService{Name: "ecc", Image: c.image, File: "/opt/tc/compose.yaml", Line: 3, Ports: []composefile.Port{c.port}}
+		connector := host.Connector{Dir: "/opt/tc", Services: []host.ComposeService{service}}
+		judge := func(containers map[string]*host.Container) (checks.Verdict, error) {
+			s := sight{containers: containers}
+			s.written, s.unclear = notRunning([]host.Connector{connector}, containers)
+			return judgeAPI(s, apiParams{Core: defaultCore})
+		}
+		status, words, _ := strings.Cut(c.want, ": ")
+		v, err := judge(nil)
+		got, text := v.Status.String(), v.Reason
+		if err != nil {
+			got, text = "error", err.Error()
+		}
+		if got != status || !strings.Contains(text, words) {
+			t.Errorf("%s: %s: %s, want %s", name, got, text, c.want)
+		}
+		running := &host.Container{State: "running", Labels: map[string]string{"com.docker.compose.project.working_dir": "/opt/tc", "com.docker.compose.service": "ecc"}}
+		if v, err := judge(map[string]*host.Container{"c": running}); err != nil || v.Status != checks.NotApplicable {
+			t.Errorf("%s, while the service runs: %v, %v: its container is judged, not the file", name, v.Status, err)
+		}
+	}
+	broken := host.Connector{Dir: "/opt/tc", ComposeErr: host.ErrNotRoot}
+	if _, unclear := notRunning([]host.Connector{broken}, nil); len(unclear) != 1 {
+		t.Errorf("compose files that cannot be read: %v", unclear)
 	}
 }

@@ -80,6 +80,7 @@ func TestWatchOnABootedHost(t *testing.T) {
 	h.WriteFile("/etc/systemd/system/"+ownTimer, "[Timer]\nOnActiveSec=0\nOnUnitActiveSec=1h\nUnit=df-watch.service\n[Install]\nWantedBy=timers.target\n")
 	h.Must("systemctl", "daemon-reload")
 	h.Must("systemctl", "enable", "--now", ownTimer)
+	h.Must("/bin/sh", "-c", "for i in $(seq 100); do systemctl show -p LastTriggerUSec --value "+ownTimer+" | grep -q : && break; sleep 0.05; done")
 	h.Must("/bin/sh", "-c", settled)
 	if out := strings.TrimSpace(h.Must("systemctl", "is-active", ownTimer)); out != "active" {
 		t.Fatal(out)

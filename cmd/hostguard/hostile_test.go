@@ -263,7 +263,7 @@ func hostilities() []hostility {
 		map[string]want{"AUD-005": unknown("/etc/audit/auditd.conf"), "LOG-004": unknown("/etc/audit/auditd.conf")})
 	add("a FIFO as daemon.json", moved("/etc/docker/daemon.json", "mkfifo /etc/docker/daemon.json"),
 		map[string]want{"DOCK-004": fails("/etc/docker/daemon.json"), "HW-003": unknown("/etc/docker/daemon.json")})
-	connector := map[string]want{"HW-002": unknown(), "HW-003": unknown(), "STO-002": unknown(), "SVC-011": unknown()}
+	connector := map[string]want{"NET-001": unknown(), "HW-002": unknown(), "HW-003": unknown(), "STO-002": unknown(), "SVC-011": unknown()}
 	add("a FIFO as compose file", moved(composeFile, "mkfifo "+composeFile), connector)
 	add("a compose file of a gigabyte", moved(composeFile, "truncate -s 1G "+composeFile), connector)
 	add("a FIFO as .env", moved(envFile, "mkfifo "+envFile), connector)

@@ -51,6 +51,7 @@ type Service struct {
 	LogDriver string
 	LogSize   string
 
+	Ports   []Port   // in the files' order
 	Binds   []string // host paths, absolute, sorted
 	Volumes []string // keys of named volumes, sorted
 }

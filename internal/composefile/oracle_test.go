@@ -93,6 +93,13 @@ func comparable(p Project) Project {
 		}
 		slices.Sort(s.Profiles)
 		s.Profiles = slices.Compact(s.Profiles)
+		for j := range s.Ports {
+			if s.Ports[j].Protocol == "" {
+				s.Ports[j].Protocol = "tcp"
+			}
+		}
+		slices.SortFunc(s.Ports, func(a, b Port) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
+		s.Ports = slices.Compact(s.Ports) // an override that says the same again
 	}
 	p.EnvFiles = nil // compose-go reads them
 	return p
@@ -150,6 +157,9 @@ func oracle(env string, files []string) (Project, error) {
 		if s.Logging != nil {
 			out.LogDriver, out.LogSize = s.Logging.Driver, s.Logging.Options["max-size"]
 		}
+		for _, v := range s.Ports {
+			out.Ports = append(out.Ports, Port{Address: v.HostIP, Published: v.Published, Target: fmt.Sprint(v.Target), Protocol: v.Protocol})
+		}
 		for _, v := range s.Volumes {
 			switch {
 			case v.Type == "bind":
@@ -159,6 +169,7 @@ func oracle(env string, files []string) (Project, error) {
 				used[v.Source] = true
 			}
 		}
+		slices.SortFunc(out.Ports, func(a, b Port) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
 		slices.Sort(out.Profiles)
 		slices.Sort(out.Binds)
 		slices.Sort(out.Volumes)
@@ -230,6 +241,14 @@ func (g generator) file() string {
 			fmt.Fprintf(&b, "    container_name: c%d\n", i)
 		} else if g.IntN(3) == 0 {
 			fmt.Fprintf(&b, "    scale: %d\n", g.IntN(4))
+		}
+		if g.IntN(2) == 0 {
+			b.WriteString("    ports:\n")
+			for k := range 1 + g.IntN(3) {
+				fmt.Fprintf(&b, "      - %s\n", pick(g, fmt.Sprintf("%q", fmt.Sprintf("%d:8449", 8090+10*i+k)), fmt.Sprintf("'127.0.0.1:%d:80/tcp'", 7000+10*i+k), fmt.Sprintf("'[::1]:%d:53/udp'", 6000+10*i+k),
+					fmt.Sprintf("%d", 9000+k), fmt.Sprintf("'10.0.0.5::%d'", 5000+k), fmt.Sprintf("{target: %d, published: '%d', host_ip: 10.0.0.1, protocol: udp}", 4000+k, 4100+10*i+k), fmt.Sprintf("{target: %d}", 3000+k),
+					fmt.Sprintf("'${P:-%d}:8449'", 2000+10*i+k)))
+			}
 		}
 		switch g.IntN(3) {
 		case 0:

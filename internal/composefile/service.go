@@ -37,6 +37,8 @@ func (l *loader) readService(pairs []pair) (service, error) {
 			err = l.readLogging(&s, p.node)
 		case "env_file":
 			s.envFiles, err = l.readEnvFiles(p.node)
+		case "ports":
+			s.Ports, err = l.readPorts(p.node)
 		case "volumes":
 			s.mounts, err = l.readMounts(p.node)
 		}
@@ -165,6 +167,7 @@ func merge(base, over service) service {
 		}
 	}
 	m.Profiles = append(slices.Clone(base.Profiles), over.Profiles...)
+	m.Ports = append(slices.Clone(base.Ports), over.Ports...)
 	m.mounts = addMounts(base.mounts, over.mounts)
 	m.envFiles = append(slices.Clone(base.envFiles), over.envFiles...)
 	return m

@@ -1,6 +1,10 @@
 package host
 
-import "context"
+import (
+	"context"
+
+	"github.com/hostguard/hostguard/internal/composefile"
+)
 
 // Connector is one connector deployment: a folder with compose files.
 type Connector struct {
@@ -35,6 +39,8 @@ type ComposeService struct {
 
 	Replicas string   // how many containers; empty: one
 	Profiles []string // started only when one of them is asked for; empty: always
+
+	Ports []composefile.Port // that docker publishes when the service runs
 
 	CPUs       string // deploy.resources.limits.cpus or cpus; empty: no limit
 	Memory     string // deploy.resources.limits.memory or mem_limit; empty: no limit

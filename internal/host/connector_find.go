@@ -183,7 +183,7 @@ func (h *Host) readConnector(ctx context.Context, p foundProject) (Connector, er
 func services(c *Connector, project composefile.Project, binds map[string]bool) {
 	for _, s := range project.Services {
 		c.Services = append(c.Services, ComposeService{
-			Name: s.Name, Image: s.Image, File: s.File, Line: s.Line, Replicas: s.Replicas, Profiles: s.Profiles,
+			Name: s.Name, Image: s.Image, File: s.File, Line: s.Line, Replicas: s.Replicas, Profiles: s.Profiles, Ports: s.Ports,
 			CPUs: s.CPUs, Memory: s.Memory, LogDriver: s.LogDriver, LogMaxSize: s.LogSize,
 		})
 		for _, b := range s.Binds {

@@ -21,6 +21,10 @@ func (c Container) ComposeDir() string {
 	return ""
 }
 
+// ComposeService is the name of the project's service that the container is of,
+// empty when compose did not make it.
+func (c Container) ComposeService() string { return c.Labels[labelService] }
+
 // dropLabelsOfImages takes compose's labels off containers that have them from
 // their image, where whoever made the image wrote them: such a container would
 // pass for one that compose made for the connector. An image that compose built

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"syscall"
 	"time"
 )
 
@@ -18,7 +19,12 @@ type agent struct {
 
 // dialAgent connects to the port and waits until the agent answers.
 func dialAgent(socket string, deadline time.Time) (*agent, error) {
-	conn, err := net.Dial("unix", socket)
+	var conn net.Conn
+	var err error
+	poll(time.Until(deadline), func() bool {
+		conn, err = net.Dial("unix", socket)
+		return !errors.Is(err, syscall.ECONNREFUSED) // the socket is there a moment before qemu listens
+	})
 	if err != nil {
 		return nil, err
 	}
