@@ -87,6 +87,10 @@ func (m *proposer) docker(name string) string {
 // are loaded; see tmpfiles.d(5).
 func (m *proposer) vanishing(dir string) Gap {
 	g := Gap{Why: dir + " lies in memory and is not there when the rules are loaded at boot: a rule on it ends the load"}
+	if dir == "/run/user" || strings.HasPrefix(dir, "/run/user/") {
+		g.Why = dir + " is mounted when its user logs in, and goes with the session: a rule on it would not see what lies there"
+		return g
+	}
 	if quoted(dir) != dir {
 		return g
 	}
