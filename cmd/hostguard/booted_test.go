@@ -128,7 +128,6 @@ type want struct {
 }
 
 func fails(says ...string) want   { return want{checks.Fail, says} }
-func passes(says ...string) want  { return want{checks.Pass, says} }
 func unknown(says ...string) want { return want{checks.Error, says} }
 
 // commands makes a step of shell-free commands, each split at spaces.
