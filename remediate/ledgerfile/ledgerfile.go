@@ -67,6 +67,9 @@ func Open(root string, create bool, now time.Time) (*Store, error) {
 // Close gives the lock back.
 func (s *Store) Close() {
 	if s.dir != nil {
+		// A program that this process starts right now has the folder open for a
+		// moment, too, and the lock with it.
+		_ = unix.Flock(int(s.dir.Fd()), unix.LOCK_UN)
 		s.dir.Close()
 	}
 }
