@@ -7,12 +7,12 @@ import (
 	"net/netip"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/hostguard/hostguard/checks"
 	"github.com/hostguard/hostguard/internal/host"
 	"github.com/hostguard/hostguard/internal/packetfilter"
+	"github.com/hostguard/hostguard/internal/quantity"
 )
 
 var otherPorts = checks.Check{
@@ -24,12 +24,12 @@ var otherPorts = checks.Check{
 }
 
 type otherParams struct {
-	Internal []netip.Prefix `yaml:"internal" doc:"The internal networks, such as 10.0.0.0/8; empty: the private ones."`
-	Core     core           `yaml:"core" doc:"How the connector's ports are told apart."`
-	Programs []string       `yaml:"programs" doc:"Patterns for the paths of programs that may be reached from anywhere."`
-	Units    []string       `yaml:"units" doc:"Socket units that may be reached from anywhere while systemd holds the socket."`
-	Ports    []ports        `yaml:"ports" doc:"Ports that may be reached from anywhere, such as 443/tcp or 32768-60999/udp."`
-	Allow    []ports        `yaml:"allow" doc:"Further ports that may be."`
+	Internal []netip.Prefix       `yaml:"internal" doc:"The internal networks, such as 10.0.0.0/8; empty: the private ones."`
+	Core     core                 `yaml:"core" doc:"How the connector's ports are told apart."`
+	Programs []string             `yaml:"programs" doc:"Patterns for the paths of programs that may be reached from anywhere."`
+	Units    []string             `yaml:"units" doc:"Socket units that may be reached from anywhere while systemd holds the socket."`
+	Ports    []quantity.PortRange `yaml:"ports" doc:"Ports that may be reached from anywhere, such as 443/tcp or 32768-60999/udp."`
+	Allow    []quantity.PortRange `yaml:"allow" doc:"Further ports that may be."`
 }
 
 // Validate refuses patterns that can never match.
@@ -42,38 +42,8 @@ func (p otherParams) Validate() error {
 	return p.Core.Validate()
 }
 
-// ports is a port or a range of ports with their protocol.
-type ports struct {
-	from, to uint16
-	proto    string
-}
-
-// UnmarshalText reads "443/tcp" or "32768-60999/udp".
-func (p *ports) UnmarshalText(text []byte) error {
-	numbers, proto, _ := strings.Cut(string(text), "/")
-	first, last, isRange := strings.Cut(numbers, "-")
-	if !isRange {
-		last = first
-	}
-	from, err1 := strconv.ParseUint(first, 10, 16)
-	to, err2 := strconv.ParseUint(last, 10, 16)
-	if err1 != nil || err2 != nil || from == 0 || to < from || proto != "tcp" && proto != "udp" {
-		return fmt.Errorf("%q is not a port with its protocol, such as 443/tcp or 32768-60999/udp", text)
-	}
-	*p = ports{uint16(from), uint16(to), proto}
-	return nil
-}
-
-// MarshalText writes the form that UnmarshalText reads.
-func (p ports) MarshalText() ([]byte, error) {
-	if p.from == p.to {
-		return fmt.Appendf(nil, "%d/%s", p.from, p.proto), nil
-	}
-	return fmt.Appendf(nil, "%d-%d/%s", p.from, p.to, p.proto), nil
-}
-
 func (p otherParams) allows(e host.Exposure) bool {
-	covers := func(r ports) bool { return r.proto == e.Proto && r.from <= e.Local.Port() && e.Local.Port() <= r.to }
+	covers := func(r quantity.PortRange) bool { return r.Covers(e.Proto, e.Local.Port()) }
 	if slices.ContainsFunc(p.Ports, covers) || slices.ContainsFunc(p.Allow, covers) {
 		return true
 	}

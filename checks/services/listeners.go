@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/hostguard/hostguard/checks"
 	"github.com/hostguard/hostguard/internal/host"
+	"github.com/hostguard/hostguard/internal/quantity"
 )
 
 var strayListeners = checks.Check{
@@ -25,51 +25,17 @@ var strayListeners = checks.Check{
 }
 
 type listenerParams struct {
-	Allow    []listener  `yaml:"allow" doc:"Listeners that belong to the host."`
-	Ports    []portRange `yaml:"ports" doc:"Ports at which anything may listen, such as 9100/tcp."`
-	Loopback bool        `yaml:"loopback" doc:"Listeners that only the host itself can reach must be on the list too."`
+	Allow    []listener           `yaml:"allow" doc:"Listeners that belong to the host."`
+	Ports    []quantity.PortRange `yaml:"ports" doc:"Ports at which anything may listen, such as 9100/tcp."`
+	Loopback bool                 `yaml:"loopback" doc:"Listeners that only the host itself can reach must be on the list too."`
 }
 
 // listener is one entry of the list.
 type listener struct {
-	Why      string      `yaml:"why" doc:"What it is for."`
-	Programs words       `yaml:"programs" doc:"Paths of its program, or patterns."`
-	Units    words       `yaml:"units" doc:"Units it runs in, or patterns; empty: any. Not looked at where systemd does not run."`
-	Ports    []portRange `yaml:"ports" doc:"Ports it may listen on, such as 68/udp or 1024-65535/udp; empty: any."`
-}
-
-// portRange is a port or a range of ports with their protocol: "22/tcp".
-type portRange struct {
-	from, to uint16
-	proto    string
-}
-
-// UnmarshalText reads "9100/tcp" or "1024-65535/udp".
-func (p *portRange) UnmarshalText(text []byte) error {
-	ports, proto, _ := strings.Cut(string(text), "/")
-	first, last, isRange := strings.Cut(ports, "-")
-	if !isRange {
-		last = first
-	}
-	from, err1 := strconv.ParseUint(first, 10, 16)
-	to, err2 := strconv.ParseUint(last, 10, 16)
-	if err1 != nil || err2 != nil || from == 0 || to < from || proto != "tcp" && proto != "udp" {
-		return fmt.Errorf("%q is not a port with its protocol, such as 9100/tcp or 1024-65535/udp", text)
-	}
-	*p = portRange{uint16(from), uint16(to), proto}
-	return nil
-}
-
-// MarshalText writes the form that UnmarshalText reads.
-func (p portRange) MarshalText() ([]byte, error) {
-	if p.from == p.to {
-		return fmt.Appendf(nil, "%d/%s", p.from, p.proto), nil
-	}
-	return fmt.Appendf(nil, "%d-%d/%s", p.from, p.to, p.proto), nil
-}
-
-func (p portRange) covers(proto string, port uint16) bool {
-	return p.proto == proto && p.from <= port && port <= p.to
+	Why      string               `yaml:"why" doc:"What it is for."`
+	Programs words                `yaml:"programs" doc:"Paths of its program, or patterns."`
+	Units    words                `yaml:"units" doc:"Units it runs in, or patterns; empty: any. Not looked at where systemd does not run."`
+	Ports    []quantity.PortRange `yaml:"ports" doc:"Ports it may listen on, such as 68/udp or 1024-65535/udp; empty: any."`
 }
 
 // Validate refuses entries that would cover everything, and bad patterns.
@@ -297,8 +263,8 @@ func (l listener) covers(s host.Socket, systemd bool) bool {
 	return allows(l.Programs, strings.TrimSuffix(s.Exe, " (deleted)"))
 }
 
-func covered(ports []portRange, proto string, port uint16) bool {
-	return slices.ContainsFunc(ports, func(p portRange) bool { return p.covers(proto, port) })
+func covered(ports []quantity.PortRange, proto string, port uint16) bool {
+	return slices.ContainsFunc(ports, func(p quantity.PortRange) bool { return p.Covers(proto, port) })
 }
 
 // describe says who holds a socket and who can reach it.

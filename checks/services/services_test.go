@@ -8,6 +8,7 @@ import (
 
 	"github.com/hostguard/hostguard/checks"
 	"github.com/hostguard/hostguard/internal/host"
+	"github.com/hostguard/hostguard/internal/quantity"
 	"github.com/hostguard/hostguard/internal/unitfile"
 	"github.com/hostguard/hostguard/rules"
 )
@@ -243,7 +244,7 @@ func TestJudgeListeners(t *testing.T) {
 	for name, test := range map[string]struct {
 		seen    listening
 		sockets []host.Socket
-		ports   []portRange
+		ports   []quantity.PortRange
 		strict  bool
 		want    checks.Status
 		sources string
@@ -257,8 +258,8 @@ func TestJudgeListeners(t *testing.T) {
 		"ssh.socket":              {seen: docker, sockets: []host.Socket{at("tcp", "[::]:22", "/usr/lib/systemd/systemd", "ssh.socket")}, want: checks.Pass},
 		"another socket unit":     {seen: docker, sockets: []host.Socket{at("tcp", "[::]:631", "/usr/lib/systemd/systemd", "cups.socket")}, want: checks.Fail, sources: "tcp [::]:631"},
 		"web server":              {seen: docker, sockets: []host.Socket{sshd, nginx}, want: checks.Fail, sources: "tcp 0.0.0.0:80"},
-		"allowed port":            {seen: docker, sockets: []host.Socket{nginx}, ports: []portRange{{80, 80, "tcp"}}, want: checks.Pass},
-		"allowed for udp only":    {seen: docker, sockets: []host.Socket{nginx}, ports: []portRange{{80, 80, "udp"}}, want: checks.Fail, sources: "tcp 0.0.0.0:80"},
+		"allowed port":            {seen: docker, sockets: []host.Socket{nginx}, ports: []quantity.PortRange{{From: 80, To: 80, Proto: "tcp"}}, want: checks.Pass},
+		"allowed for udp only":    {seen: docker, sockets: []host.Socket{nginx}, ports: []quantity.PortRange{{From: 80, To: 80, Proto: "udp"}}, want: checks.Fail, sources: "tcp 0.0.0.0:80"},
 		"loopback":                {seen: docker, sockets: []host.Socket{at("tcp", "127.0.0.1:5432", "/usr/bin/postgres", "")}, want: checks.Pass},
 		"loopback as v4 in v6":    {seen: docker, sockets: []host.Socket{at("tcp", "[::ffff:127.0.0.1]:5432", "/usr/bin/postgres", "")}, want: checks.Pass},
 		"loopback counts":         {seen: docker, sockets: []host.Socket{at("tcp", "[::1]:5432", "/usr/bin/postgres", "")}, strict: true, want: checks.Fail, sources: "tcp [::1]:5432"},
@@ -267,7 +268,7 @@ func TestJudgeListeners(t *testing.T) {
 		"the kernel's own":        {seen: docker, sockets: []host.Socket{with(at("udp", "0.0.0.0:51820", "", ""), func(s *host.Socket) { s.PID, s.PIDs, s.Unheld = 0, nil, true })}, want: checks.Fail, sources: "udp 0.0.0.0:51820"},
 		"holder unseen":           {seen: docker, sockets: []host.Socket{with(at("tcp", "0.0.0.0:2024", "", ""), func(s *host.Socket) { s.PID, s.PIDs, s.Hidden = 0, nil, "no" })}},
 		"unseen, and one stray":   {seen: docker, sockets: []host.Socket{nginx, with(at("tcp", "0.0.0.0:2024", "", ""), func(s *host.Socket) { s.PID, s.PIDs, s.Hidden = 0, nil, "no" })}, want: checks.Fail, sources: "tcp 0.0.0.0:80"},
-		"unseen, port allowed":    {seen: docker, sockets: []host.Socket{with(at("tcp", "0.0.0.0:2024", "", ""), func(s *host.Socket) { s.PID, s.PIDs, s.Hidden = 0, nil, "no" })}, ports: []portRange{{2000, 2100, "tcp"}}, want: checks.Pass},
+		"unseen, port allowed":    {seen: docker, sockets: []host.Socket{with(at("tcp", "0.0.0.0:2024", "", ""), func(s *host.Socket) { s.PID, s.PIDs, s.Hidden = 0, nil, "no" })}, ports: []quantity.PortRange{{From: 2000, To: 2100, Proto: "tcp"}}, want: checks.Pass},
 		"connector's port":        {seen: docker, sockets: []host.Socket{proxy}, want: checks.Pass},
 		"another container's":     {seen: withOther, sockets: []host.Socket{proxy, otherProxy}, want: checks.Fail, sources: "tcp 0.0.0.0:8080"},
 		"without userland proxy":  {seen: withOther, want: checks.Fail, sources: "tcp 0.0.0.0:8080"}, // hard case 28
@@ -278,7 +279,7 @@ func TestJudgeListeners(t *testing.T) {
 		"dockerd's own port":      {seen: docker, sockets: []host.Socket{at("tcp", "[::]:2375", "/usr/sbin/dockerd", "docker.service")}, want: checks.Fail, sources: "tcp [::]:2375"},
 		"dockerd holds the port":  {seen: docker, sockets: []host.Socket{at("tcp", "0.0.0.0:8090", "/usr/sbin/dockerd", "docker.service")}, want: checks.Pass},
 		"host network, ours":      {seen: docker, sockets: []host.Socket{with(at("tcp", "0.0.0.0:9", "/usr/sbin/nginx", ""), func(s *host.Socket) { s.Container = id })}, want: checks.Pass},
-		"host network, other's":   {seen: withOther, ports: []portRange{{8080, 8080, "tcp"}}, sockets: []host.Socket{with(at("tcp", "0.0.0.0:9", "/usr/sbin/sshd", ""), func(s *host.Socket) { s.Container = other.ID })}, want: checks.Fail, sources: "tcp 0.0.0.0:9"},
+		"host network, other's":   {seen: withOther, ports: []quantity.PortRange{{From: 8080, To: 8080, Proto: "tcp"}}, sockets: []host.Socket{with(at("tcp", "0.0.0.0:9", "/usr/sbin/sshd", ""), func(s *host.Socket) { s.Container = other.ID })}, want: checks.Fail, sources: "tcp 0.0.0.0:9"},
 		"sshd's path, not sshd":   {sockets: []host.Socket{with(sshd, func(s *host.Socket) { s.Genuine = false })}, want: checks.Fail, sources: "tcp 0.0.0.0:22"},
 		"docker-proxy by name":    {seen: docker, sockets: []host.Socket{with(proxy, func(s *host.Socket) { s.Genuine = false })}, want: checks.Fail, sources: "tcp 0.0.0.0:8090"},
 		"hostguard's own":         {sockets: []host.Socket{with(at("udp", "0.0.0.0:40000", "/opt/hostguard", "run-u1.service"), func(s *host.Socket) { s.Own = true })}, want: checks.Pass},
@@ -300,7 +301,7 @@ func TestPortRange(t *testing.T) {
 		"22/tcp": true, "68/udp": true, "1024-65535/udp": true, "22": false, "0/tcp": false, "22/sctp": false, "70000/tcp": false,
 		"9-8/tcp": false, "-/tcp": false, "": false, "x/tcp": false, "22/tcp/tcp": false,
 	} {
-		var p portRange
+		var p quantity.PortRange
 		err := p.UnmarshalText([]byte(text))
 		if (err == nil) != ok {
 			t.Errorf("%q: %v", text, err)
