@@ -118,6 +118,10 @@ type Verdict struct {
 	Status   Status
 	Reason   string // one sentence: why not applicable, or what the failure means
 	Evidence []Evidence
+
+	// Repair is what a remediator of the check must know besides: a value of the
+	// check's own type, nil when there is nothing. No report shows it.
+	Repair any
 }
 
 // Evidence is one observation. It never holds a secret. Strings may come from

@@ -16,7 +16,7 @@ import (
 	"github.com/hostguard/hostguard/checks"
 	"github.com/hostguard/hostguard/internal/host"
 	"github.com/hostguard/hostguard/internal/strictyaml"
-	"github.com/hostguard/hostguard/remediate"
+	mending "github.com/hostguard/hostguard/remediate/all"
 	"github.com/hostguard/hostguard/reports"
 	"github.com/hostguard/hostguard/rules"
 )
@@ -137,7 +137,7 @@ func check(cmd *cobra.Command, o checkOptions) error {
 		Profile:     reports.Profile{Name: a.Profile.Name, Title: a.Profile.Title, Digest: a.Rules.Digest(a.Profile), Open: a.Rules.Open(a.Profile)},
 	}
 	for i, s := range selected {
-		fix, _ := remediate.For(s.Rule.Check)
+		fix, _ := mending.For(s.Rule.Check)
 		input.Outcomes = append(input.Outcomes, reports.Outcome{Rule: s.Rule, Level: s.Level, Risk: string(fix.Risk), Finding: findings[i]})
 	}
 	report := reports.New(input)

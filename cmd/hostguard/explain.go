@@ -16,7 +16,7 @@ import (
 	"github.com/hostguard/hostguard/internal/attested"
 	"github.com/hostguard/hostguard/internal/printable"
 	"github.com/hostguard/hostguard/internal/strictyaml"
-	"github.com/hostguard/hostguard/remediate"
+	mending "github.com/hostguard/hostguard/remediate/all"
 	"github.com/hostguard/hostguard/rules"
 )
 
@@ -60,10 +60,10 @@ of a source document (TC-01).`,
 
 // whatFixDoes says what `hostguard fix` would do about a failing check.
 func whatFixDoes(check string) string {
-	if r, found := remediate.For(check); found {
-		return fmt.Sprintf("%s (%s)", r.Does, r.Risk)
+	if r, found := mending.For(check); found {
+		return fmt.Sprintf("%s (%s) %s", r.Does, r.Risk, r.WillNot)
 	}
-	return "Nothing yet: mend it by hand, as said above."
+	return "Nothing: mend it by hand, as said above."
 }
 
 const pageWidth = 88

@@ -19,6 +19,7 @@ import (
 	"github.com/hostguard/hostguard/internal/host"
 	"github.com/hostguard/hostguard/internal/keyledger"
 	"github.com/hostguard/hostguard/internal/printable"
+	"github.com/hostguard/hostguard/remediate/flock"
 	"github.com/hostguard/hostguard/remediate/ledgerfile"
 )
 
@@ -246,7 +247,7 @@ func noteKeys(cmd *cobra.Command, o noteOptions, what string) error {
 func openLedger(cmd *cobra.Command, h *host.Host, create bool) (*ledgerfile.Store, error) {
 	signal.Ignore(syscall.SIGHUP) // a terminal that goes away must not cut off what is written
 	store, err := ledgerfile.Open(h.Root(), create, time.Now())
-	var locked *ledgerfile.LockedError
+	var locked *flock.LockedError
 	switch {
 	case errors.As(err, &locked):
 		return nil, exitError{exitLocked, err}

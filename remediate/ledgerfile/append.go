@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostguard/hostguard/internal/keyledger"
+	"github.com/hostguard/hostguard/remediate/statedir"
 )
 
 // mostCheckpoint is room for the line of a checkpoint.
@@ -40,12 +41,12 @@ func (s *Store) Append(events []keyledger.Event, now time.Time) error {
 
 func (s *Store) write(lines []byte, size, checkpointSize int64, sequence int, head keyledger.Hash, now time.Time) error {
 	const flags = unix.O_WRONLY | unix.O_CREAT | unix.O_APPEND
-	ledger, err := s.openFile(keyledger.LedgerFile, flags)
+	ledger, err := statedir.OpenFile(s.dir, keyledger.LedgerFile, flags)
 	if err != nil {
 		return err
 	}
 	defer ledger.Close()
-	checkpoints, err := s.openFile(keyledger.CheckpointsFile, flags)
+	checkpoints, err := statedir.OpenFile(s.dir, keyledger.CheckpointsFile, flags)
 	if err != nil {
 		return err
 	}
@@ -55,34 +56,14 @@ func (s *Store) write(lines []byte, size, checkpointSize int64, sequence int, he
 			return bare(err)
 		}
 	}
-	if err := errors.Join(reserve(ledger, size, int64(len(lines))), reserve(checkpoints, checkpointSize, mostCheckpoint)); err != nil {
+	if err := errors.Join(statedir.Reserve(ledger, size, int64(len(lines))), statedir.Reserve(checkpoints, checkpointSize, mostCheckpoint)); err != nil {
 		return err
 	}
-	if err := writeDurably(ledger, lines); err != nil {
+	if err := statedir.WriteDurably(ledger, lines); err != nil {
 		return s.takeBack(err, ledger, size, checkpoints, checkpointSize)
 	}
-	if err := writeDurably(checkpoints, s.Ledger.NextCheckpoint(sequence, head, now, s.key)); err != nil {
+	if err := statedir.WriteDurably(checkpoints, s.Ledger.NextCheckpoint(sequence, head, now, s.key)); err != nil {
 		return s.takeBack(err, ledger, size, checkpoints, checkpointSize)
-	}
-	return nil
-}
-
-// reserve makes sure that there is room for n more bytes, where the file system
-// can. The file's size stays.
-func reserve(f *os.File, size, n int64) error {
-	err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, size, n)
-	if err == nil || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
-		return nil
-	}
-	return fmt.Errorf("cannot reserve room in %s: %w", f.Name(), err)
-}
-
-func writeDurably(f *os.File, data []byte) error {
-	if _, err := f.Write(data); err != nil { // writes on after a short write
-		return fmt.Errorf("cannot write %s: %w", f.Name(), bare(err))
-	}
-	if err := f.Sync(); err != nil {
-		return fmt.Errorf("cannot make %s durable: %w", f.Name(), bare(err))
 	}
 	return nil
 }
@@ -126,15 +107,15 @@ func (s *Store) recover(now time.Time) error {
 		s.Recovered = append(s.Recovered, fmt.Sprintf("%d bytes at the end of %s, of an append that was cut off, were removed", f.torn, f.name))
 	}
 	if n := l.Unsigned(); n > 0 {
-		f, err := s.openFile(keyledger.CheckpointsFile, unix.O_WRONLY|unix.O_CREAT|unix.O_APPEND)
+		f, err := statedir.OpenFile(s.dir, keyledger.CheckpointsFile, unix.O_WRONLY|unix.O_CREAT|unix.O_APPEND)
 		if err != nil {
 			return err
 		}
 		defer f.Close()
-		if err := errors.Join(s.dir.Sync(), reserve(f, l.CheckpointSize, mostCheckpoint)); err != nil {
+		if err := errors.Join(s.dir.Sync(), statedir.Reserve(f, l.CheckpointSize, mostCheckpoint)); err != nil {
 			return err
 		}
-		if err := writeDurably(f, l.NextCheckpoint(l.Sequence, l.Head, now, s.key)); err != nil {
+		if err := statedir.WriteDurably(f, l.NextCheckpoint(l.Sequence, l.Head, now, s.key)); err != nil {
 			if errCut := s.cut(keyledger.CheckpointsFile, l.CheckpointSize); errCut != nil {
 				err = errors.Join(err, errCut)
 			}
@@ -150,7 +131,7 @@ func (s *Store) recover(now time.Time) error {
 }
 
 func (s *Store) cut(name string, size int64) error {
-	f, err := s.openFile(name, unix.O_WRONLY)
+	f, err := statedir.OpenFile(s.dir, name, unix.O_WRONLY)
 	if err != nil {
 		return err
 	}

@@ -20,14 +20,14 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"time"
 
-	pathrs "github.com/cyphar/filepath-securejoin/pathrs-lite"
 	"golang.org/x/sys/unix"
 
 	"github.com/hostguard/hostguard/internal/keyledger"
+	"github.com/hostguard/hostguard/remediate/flock"
+	"github.com/hostguard/hostguard/remediate/statedir"
 )
 
 // ErrUnstarted marks a host that has no ledger yet.
@@ -50,7 +50,7 @@ type Store struct {
 // reads it, and completes an append that was cut off. With create it makes the
 // folder and the signing key of a ledger that is to be started; else a host
 // without ledger is ErrUnstarted. Another process that holds the lock is a
-// *LockedError; a ledger that somebody changed is a *keyledger.Problem, and is
+// *flock.LockedError; a ledger that somebody changed is a *keyledger.Problem, and is
 // left as it is.
 func Open(root string, create bool, now time.Time) (*Store, error) {
 	s := &Store{path: filepath.Join(root, keyledger.Dir)}
@@ -76,10 +76,14 @@ func (s *Store) Close() {
 
 func (s *Store) open(root string, create bool, now time.Time) error {
 	var err error
-	if s.dir, err = openFolder(root, create); err != nil {
+	s.dir, err = statedir.Open(root, keyledger.Dir, create)
+	if errors.Is(err, fs.ErrNotExist) && !create {
+		return ErrUnstarted
+	}
+	if err != nil {
 		return err
 	}
-	if err := s.lock(); err != nil {
+	if err := flock.Take(s.dir); err != nil {
 		return err
 	}
 	if err := s.read(); err != nil {
@@ -113,86 +117,10 @@ func (s *Store) open(root string, create bool, now time.Time) error {
 	return nil
 }
 
-// openFolder opens the ledger's folder. Its parents up to /var/lib are the
-// host's; what follows is ours, and is neither a link nor anybody else's.
-func openFolder(root string, create bool) (*os.File, error) {
-	parent, rest := path.Split(path.Dir(keyledger.Dir))
-	handle, err := pathrs.OpenInRoot(root, parent)
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range []string{rest, path.Base(keyledger.Dir)} {
-		next, err := openBelow(handle, name, create)
-		handle.Close()
-		if err != nil {
-			return nil, err
-		}
-		handle = next
-	}
-	return handle, nil
-}
-
-func openBelow(parent *os.File, name string, create bool) (*os.File, error) {
-	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
-	fd, err := unix.Openat(int(parent.Fd()), name, flags, 0)
-	if errors.Is(err, unix.ENOENT) {
-		if !create {
-			return nil, ErrUnstarted
-		}
-		if err := unix.Mkdirat(int(parent.Fd()), name, 0o700); err != nil && !errors.Is(err, unix.EEXIST) {
-			return nil, fmt.Errorf("cannot make the folder %s: %w", name, err)
-		}
-		if err := syncFolder(parent); err != nil {
-			return nil, fmt.Errorf("cannot make the folder %s: %w", name, err)
-		}
-		fd, err = unix.Openat(int(parent.Fd()), name, flags, 0)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot open the folder %s: %w", name, err)
-	}
-	f := os.NewFile(uintptr(fd), name)
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		f.Close()
-		return nil, err
-	}
-	if int(st.Uid) != os.Geteuid() || st.Mode&0o022 != 0 {
-		f.Close()
-		return nil, fmt.Errorf("the folder %s belongs to uid %d with mode %04o: others than root could write into it", name, st.Uid, st.Mode&0o7777)
-	}
-	return f, nil
-}
-
-// syncFolder makes new names in a folder durable, which may be open for looking
-// at only.
-func syncFolder(dir *os.File) error {
-	f, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", dir.Fd()))
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
-}
-
-// openFile opens one of the ledger's files; one that is no regular file of ours
-// is refused.
-func (s *Store) openFile(name string, flags int) (*os.File, error) {
-	fd, err := unix.Openat(int(s.dir.Fd()), name, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0o600)
-	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
-	}
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && int(st.Uid) == os.Geteuid() && st.Mode&0o022 == 0 {
-		return os.NewFile(uintptr(fd), name), nil
-	}
-	unix.Close(fd)
-	return nil, fmt.Errorf("%s is no regular file that root alone may write", name)
-}
-
 func (s *Store) read() error {
 	var files keyledger.Files
 	for name, into := range map[string]*io.Reader{keyledger.LedgerFile: &files.Ledger, keyledger.CheckpointsFile: &files.Checkpoints} {
-		f, err := s.openFile(name, unix.O_RDONLY)
+		f, err := statedir.OpenFile(s.dir, name, unix.O_RDONLY)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -203,7 +131,7 @@ func (s *Store) read() error {
 		*into = f
 	}
 	var err error
-	if s.signers, err = s.readSmall(keyledger.SignersFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if s.signers, err = statedir.ReadFile(s.dir, keyledger.SignersFile, maxSmall); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	files.Signers = s.signers
@@ -214,29 +142,14 @@ func (s *Store) read() error {
 	return err
 }
 
-// readSmall reads a file of a few lines.
-func (s *Store) readSmall(name string) ([]byte, error) {
-	f, err := s.openFile(name, unix.O_RDONLY)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data := make([]byte, 64<<10)
-	n, err := io.ReadFull(f, data)
-	switch {
-	case err == nil:
-		return nil, fmt.Errorf("%s is too large", name)
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return data[:n], nil
-	}
-	return nil, fmt.Errorf("cannot read %s: %w", name, bare(err))
-}
+// maxSmall bounds a file of a few lines.
+const maxSmall = 64 << 10
 
 // pemType is that of a private key in PKCS #8, which ssh-keygen reads since 9.6.
 const pemType = "PRIVATE KEY"
 
 func (s *Store) readKey() error {
-	data, err := s.readSmall(keyledger.SigningKeyFile)
+	data, err := statedir.ReadFile(s.dir, keyledger.SigningKeyFile, maxSmall)
 	if err != nil {
 		return err
 	}
@@ -280,7 +193,7 @@ func (s *Store) makeKey() error {
 // makeFile makes a whole file durable under its name, or nothing.
 func (s *Store) makeFile(name string, data []byte, mode uint32) error {
 	temp := name + ".new" // only we make it: the folder is locked
-	f, err := s.openFile(temp, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC)
+	f, err := statedir.OpenFile(s.dir, temp, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC)
 	if err == nil {
 		if err = unix.Fchmod(int(f.Fd()), mode); err == nil {
 			_, err = f.Write(data)

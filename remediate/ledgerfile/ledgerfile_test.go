@@ -15,6 +15,7 @@ import (
 
 	"github.com/hostguard/hostguard/internal/keyledger"
 	"github.com/hostguard/hostguard/internal/lab"
+	"github.com/hostguard/hostguard/remediate/flock"
 )
 
 const helperVariable = "HOSTGUARD_LEDGER_APPEND"
@@ -138,7 +139,7 @@ func TestASecondWriterIsToldWhoTheFirstIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = Open(root, true, now)
-	var locked *LockedError
+	var locked *flock.LockedError
 	if !errors.As(err, &locked) || !strings.Contains(locked.Holder, fmt.Sprintf("process %d ", os.Getpid())) {
 		t.Errorf("a second writer: %v", err)
 	}
@@ -171,7 +172,7 @@ func TestTheHolderIsSaidShortly(t *testing.T) {
 	defer in.Close()
 	out.Read(make([]byte, 1))
 	_, err = Open(root, true, now)
-	var locked *LockedError
+	var locked *flock.LockedError
 	if !errors.As(err, &locked) || !strings.HasPrefix(locked.Holder, fmt.Sprintf("process %d flock", holder.Process.Pid)) || len(locked.Holder) > 1000 || strings.Contains(locked.Holder, "\x1b") {
 		t.Errorf("a second writer: %.1000q", fmt.Sprint(err))
 	}

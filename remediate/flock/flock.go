@@ -1,4 +1,6 @@
-package ledgerfile
+// Package flock takes the locks that keep two runs of hostguard apart, and
+// names who holds one. A lock ends with its process at the latest.
+package flock
 
 import (
 	"errors"
@@ -12,16 +14,17 @@ import (
 	"github.com/hostguard/hostguard/internal/printable"
 )
 
-// LockedError says that another process writes the ledger.
+// LockedError says that another process holds a lock.
 type LockedError struct{ Holder string }
 
 func (e *LockedError) Error() string { return "another run holds its lock: " + e.Holder }
 
-// lock takes the lock on the folder, which ends with this process at the latest.
-func (s *Store) lock() error {
-	err := unix.Flock(int(s.dir.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+// Take takes the exclusive lock (flock(2)) of an open file or folder without
+// waiting. Another process that holds it is a *LockedError.
+func Take(f *os.File) error {
+	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
-		return &LockedError{s.holder()}
+		return &LockedError{holder(f)}
 	}
 	if err != nil {
 		return fmt.Errorf("cannot lock it: %w", err)
@@ -30,11 +33,11 @@ func (s *Store) lock() error {
 }
 
 // holder names the process that holds the lock, see proc_locks(5).
-func (s *Store) holder() string {
+func holder(f *os.File) string {
 	const unknown = "a process that cannot be seen from here"
 	var st unix.Stat_t
 	locks, err := os.ReadFile("/proc/locks")
-	if err != nil || unix.Fstat(int(s.dir.Fd()), &st) != nil {
+	if err != nil || unix.Fstat(int(f.Fd()), &st) != nil {
 		return unknown
 	}
 	inode := ":" + strconv.FormatUint(st.Ino, 10)

@@ -1,0 +1,31 @@
+// Package all lists the families of remediators, and what they change hosts with.
+package all
+
+import (
+	"slices"
+
+	"github.com/hostguard/hostguard/remediate"
+)
+
+// Families holds the remediators of every family.
+var Families = [][]remediate.Remediator{}
+
+// Standing holds what the configuration can ask for by itself.
+var Standing = []remediate.Standing{}
+
+// Kinds holds every kind of step.
+var Kinds = []remediate.Kind{}
+
+// Activators holds every action that follows steps.
+var Activators = []remediate.Activator{}
+
+// For returns the remediator of the named check; false means that a failure of
+// that check is repaired by hand.
+func For(check string) (remediate.Remediator, bool) {
+	for _, family := range Families {
+		if i := slices.IndexFunc(family, func(r remediate.Remediator) bool { return r.Check == check }); i >= 0 {
+			return family[i], true
+		}
+	}
+	return remediate.Remediator{}, false
+}

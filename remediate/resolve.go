@@ -1,0 +1,167 @@
+package remediate
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+
+	"github.com/hostguard/hostguard/checks"
+	"github.com/hostguard/hostguard/internal/config"
+	"github.com/hostguard/hostguard/internal/host"
+)
+
+// wish is a change, and on whose behalf it is asked for.
+type wish struct {
+	change  Change
+	rules   []string
+	risk    Risk
+	touched map[string]bool // targets that it set
+}
+
+func (w *wish) targets() []string { return slices.Sorted(maps.Keys(w.touched)) }
+
+// Wishes are the changes that findings and configuration ask for.
+type Wishes struct {
+	list   []wish
+	person []Task
+}
+
+// Collect asks the remediators about the findings that fail. Failures that
+// none repairs are tasks for a person; hint gives the words for a rule.
+func Collect(findings []checks.Finding, check func(rule string) string, hint func(rule string) string, remediators []Remediator, standing []Standing, cfg *config.Config) *Wishes {
+	w := &Wishes{}
+	for _, f := range findings {
+		if f.Status != checks.Fail {
+			continue
+		}
+		i := slices.IndexFunc(remediators, func(r Remediator) bool { return r.Check == check(f.Rule) })
+		if i < 0 {
+			w.person = append(w.person, Task{[]string{f.Rule}, hint(f.Rule)})
+			continue
+		}
+		proposal := remediators[i].Propose(Case{Finding: f, Config: cfg})
+		for _, c := range proposal.Changes {
+			w.add(c, []string{f.Rule}, remediators[i].Risk)
+		}
+		for _, text := range proposal.Person {
+			w.person = append(w.person, Task{[]string{f.Rule}, text})
+		}
+		if len(proposal.Changes)+len(proposal.Person) == 0 {
+			w.person = append(w.person, Task{[]string{f.Rule}, hint(f.Rule)})
+		}
+	}
+	for _, s := range standing {
+		for _, c := range s.Propose(cfg) {
+			w.add(c, nil, s.Risk)
+		}
+	}
+	return w
+}
+
+func (w *Wishes) add(c Change, rules []string, risk Risk) {
+	for i := range w.list {
+		if reflect.DeepEqual(w.list[i].change, c) {
+			w.list[i].rules = union(w.list[i].rules, rules)
+			if grows[risk] > grows[w.list[i].risk] {
+				w.list[i].risk = risk
+			}
+			return
+		}
+	}
+	w.list = append(w.list, wish{change: c, rules: rules, risk: risk})
+}
+
+// Resolve asks the host what the wishes take, and folds them into a plan. A
+// change that cannot be planned leaves no step, and becomes a task that says
+// why; the error is for changes that contradict each other.
+func Resolve(ctx context.Context, h *host.Host, w *Wishes) (*Plan, error) {
+	d := &Draft{root: h.Root()}
+	var done []wish
+	for _, x := range w.list {
+		before := d.parts.clone()
+		x.touched = map[string]bool{}
+		d.asking = x
+		if err := x.change.Resolve(ctx, h, d); err != nil {
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
+			d.parts = before
+			d.Person("cannot plan this: %v", err)
+			continue
+		}
+		done = append(done, x)
+	}
+	if err := d.agrees(ctx, h, done); err != nil {
+		return nil, err
+	}
+	return d.plan(ctx, h, w.person)
+}
+
+// agrees resolves the changes once more, on top of what they all made: one that
+// still wants something was undone by another.
+func (d *Draft) agrees(ctx context.Context, h *host.Host, done []wish) error {
+	again := &Draft{root: d.root, parts: parts{steps: slices.Clone(d.parts.steps)}}
+	for _, x := range done {
+		x.touched = map[string]bool{}
+		again.asking = x
+		if err := x.change.Resolve(ctx, h, again); err != nil {
+			return fmt.Errorf("cannot plan for %v twice: %w", x.rules, err)
+		}
+		for i, s := range again.parts.steps {
+			if i >= len(d.parts.steps) || !bytes.Equal(s.After, d.parts.steps[i].After) {
+				return fmt.Errorf("cannot plan the %s %s: %v want other things of it than %v; fix them apart with --only", s.Kind, s.Target, x.rules, s.Rules)
+			}
+		}
+	}
+	return nil
+}
+
+// plan orders what there is to do.
+func (d *Draft) plan(ctx context.Context, h *host.Host, person []Task) (*Plan, error) {
+	id, err := IDOf(ctx, h)
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{Format: PlanFormat, Host: id, Root: d.root, Steps: []Step{}, Activations: []Activation{}, Pending: d.parts.pending, Person: slices.Concat(d.parts.person, person)}
+	moving := slices.DeleteFunc(slices.Clone(d.parts.steps), func(s draftStep) bool { return bytes.Equal(s.Before, s.After) })
+	slices.SortStableFunc(moving, func(a, b draftStep) int { return int(a.kind.Phase - b.kind.Phase) })
+	for _, s := range moving {
+		if s.Rules == nil {
+			s.Rules = []string{}
+		}
+		p.Steps = append(p.Steps, s.Step)
+	}
+	for _, a := range d.parts.activations {
+		if d.parts.moved(a.of) && !slices.Contains(p.Activations, a.Activation) {
+			p.Activations = append(p.Activations, a.Activation)
+		}
+	}
+	for _, v := range d.parts.validations {
+		if d.parts.moved(v.of) {
+			p.Validations = append(p.Validations, v.Validation)
+		}
+	}
+	if p.Pending == nil {
+		p.Pending = []Pending{}
+	}
+	if p.Person == nil {
+		p.Person = []Task{}
+	}
+	return p, nil
+}
+
+// IDOf tells which host, or image of one, this is.
+func IDOf(ctx context.Context, h *host.Host) (HostID, error) {
+	identity, err := h.Identity(ctx)
+	if err != nil {
+		return HostID{}, fmt.Errorf("cannot tell which host this is: %w", err)
+	}
+	if h.Running() && identity.Machine == "" {
+		return HostID{}, errors.New("cannot tell which host this is: /etc/machine-id is empty; see systemd-machine-id-setup(1)")
+	}
+	return HostID{Machine: identity.Machine, Hostname: identity.Hostname}, nil
+}
