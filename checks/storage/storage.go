@@ -1,5 +1,5 @@
 // Package storage looks at the room on the file systems that a connector
-// writes to, and at who watches it.
+// writes to, at who watches it, and at the job that copies logs away.
 package storage
 
 import (
@@ -28,5 +28,12 @@ var Checks = []checks.Check{
 		Blind:   "What the job does and whom it notifies: naming it vouches for that. A cron job leaves no trace of success but the file that it is told to write.",
 		Needs:   host.Running | host.Root,
 		Binding: checks.Params(watchParams{MaxAge: quantity.Duration(time.Hour)}, watch),
+	},
+	{
+		Name:    "log-copy-job",
+		Looks:   "Asks the service manager, or cron's tables and daemon, about the job that copies the connector's logs: the entry of hostguard's cron table or its timer, or the job named in the configuration. It must be due once a day, be in force now and be started at boot; a timer's last run must have succeeded.",
+		Blind:   "What a job that is not hostguard's own does: naming it vouches for that. Whether a cron job succeeds: the copies show it, which another rule looks at.",
+		Needs:   host.Running | host.Root,
+		Binding: checks.Params(copyJobParams{}, copyJob),
 	},
 }

@@ -121,7 +121,7 @@ func TestJudgeTimer(t *testing.T) {
 			service := host.Unit{Name: "df-watch.service", LoadState: "loaded", ActiveState: "inactive", UnitFileState: "static",
 				Service: &host.ServiceState{Type: "oneshot", Result: "success", ExecMainExit: ago(6)}}
 			tt.change(&timer, &service)
-			v, err := judgeTimer(timer, service, now)
+			v, err := storageWatch.judgeTimer(timer, service, now)
 			checktest.Judged(t, v, err, tt.want)
 		})
 	}
@@ -130,13 +130,13 @@ func TestJudgeTimer(t *testing.T) {
 func TestJudgeService(t *testing.T) {
 	t.Parallel()
 	unit := host.Unit{Name: "watchd.service", LoadState: "loaded", ActiveState: "active", SubState: "running", UnitFileState: "enabled", Boot: "x.wants", Service: &host.ServiceState{}}
-	checktest.Judged(t, judgeService(unit), nil, "pass")
+	checktest.Judged(t, storageWatch.judgeService(unit), nil, "pass")
 	ended := unit
 	ended.SubState = "exited"
-	checktest.Judged(t, judgeService(ended), nil, "fail: has ended")
+	checktest.Judged(t, storageWatch.judgeService(ended), nil, "fail: has ended")
 	dead := unit
 	dead.ActiveState, dead.SubState = "inactive", "dead"
-	checktest.Judged(t, judgeService(dead), nil, "fail: not active")
+	checktest.Judged(t, storageWatch.judgeService(dead), nil, "fail: not active")
 }
 
 // info is a file's description.
@@ -216,7 +216,7 @@ func TestJudgeCron(t *testing.T) {
 			t.Parallel()
 			f, p := good()
 			tt.change(&f, &p)
-			v, err := judgeCron(f, p, now)
+			v, err := storageWatch.judgeCron(f, p, now)
 			checktest.Judged(t, v, err, tt.want)
 		})
 	}
@@ -237,7 +237,7 @@ func TestJudgeProcess(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			v, err := judgeProcess("/usr/bin/mon", tt.found, units)
+			v, err := storageWatch.judgeProcess("/usr/bin/mon", tt.found, units)
 			checktest.Judged(t, v, err, tt.want)
 		})
 	}

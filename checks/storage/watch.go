@@ -21,6 +21,18 @@ type watchParams struct {
 	MaxAge quantity.Duration `yaml:"max_age" doc:"How old the stamp of a process may be. Of a cron job: two of its times."`
 }
 
+// job is what is looked for.
+type job struct {
+	name string // in words
+	// seen says that another rule sees whether it succeeds: then a cron job needs
+	// no file that shows it.
+	seen bool
+	// every is the longest that may lie between two of its times; 0: any.
+	every time.Duration
+}
+
+var storageWatch = job{name: "storage watch"}
+
 // watchJob names one job in exactly one way, or none.
 type watchJob struct {
 	Unit    string `yaml:"unit" doc:"A timer, or a service that runs all the time."`
@@ -60,11 +72,11 @@ func watch(ctx context.Context, h *host.Host, p watchParams) (checks.Verdict, er
 	now := time.Now()
 	switch {
 	case p.Watch.Unit != "":
-		return watchUnit(ctx, h, p.Watch.Unit, now)
+		return storageWatch.watchUnit(ctx, h, p.Watch.Unit, now)
 	case p.Watch.Cron != "":
-		return watchCron(ctx, h, p, now)
+		return storageWatch.watchCron(ctx, h, p, now)
 	case p.Watch.Process != "":
-		return watchProcess(ctx, h, p, now)
+		return storageWatch.watchProcess(ctx, h, p, now)
 	}
 	units, err := h.Units(ctx, ownTimer)
 	if err != nil {
@@ -74,5 +86,5 @@ func watch(ctx context.Context, h *host.Host, p watchParams) (checks.Verdict, er
 		return checks.Failed("No storage watch is configured: nobody learns that a file system fills up.",
 			checks.Evidence{Source: ownTimer, Key: "storage watch", Want: "hostguard's own, or another named with storage.watch in hostguard.yaml", Got: "neither"}), nil
 	}
-	return watchUnit(ctx, h, ownTimer, now)
+	return storageWatch.watchUnit(ctx, h, ownTimer, now)
 }

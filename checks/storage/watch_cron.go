@@ -32,7 +32,7 @@ type cronFacts struct {
 	users  []string    // names of accounts on this host
 }
 
-func watchCron(ctx context.Context, h *host.Host, p watchParams, now time.Time) (checks.Verdict, error) {
+func (j job) watchCron(ctx context.Context, h *host.Host, p watchParams, now time.Time) (checks.Verdict, error) {
 	f := cronFacts{file: p.Watch.Cron}
 	if !path.IsAbs(f.file) {
 		f.file = path.Join("/etc/cron.d", f.file)
@@ -48,14 +48,14 @@ func watchCron(ctx context.Context, h *host.Host, p watchParams, now time.Time) 
 		}
 	}
 	if err := f.read(h); err != nil {
-		return checks.Verdict{}, fmt.Errorf("cannot read the storage watch's cron table: %w", err)
+		return checks.Verdict{}, fmt.Errorf("cannot read the "+j.name+"'s cron table: %w", err)
 	}
 	if p.Stamp != "" {
 		if f.stamp, err = h.Lstat(p.Stamp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return checks.Verdict{}, fmt.Errorf("cannot tell when the storage watch last succeeded: %w", err)
+			return checks.Verdict{}, fmt.Errorf("cannot tell when the "+j.name+" last succeeded: %w", err)
 		}
 	}
-	return judgeCron(f, p, now)
+	return j.judgeCron(f, p, now)
 }
 
 // read looks at the table and the names of accounts.
@@ -91,15 +91,15 @@ func (f *cronFacts) read(h *host.Host) error {
 
 // judgeCron wants a job that cron reads and runs, and a stamp that says that
 // it succeeded at one of its last two times.
-func judgeCron(f cronFacts, p watchParams, now time.Time) (checks.Verdict, error) {
+func (j job) judgeCron(f cronFacts, p watchParams, now time.Time) (checks.Verdict, error) {
 	fail := func(reason string, line int, want, got string) (checks.Verdict, error) {
-		return checks.Failed(reason, checks.Evidence{Source: f.file, Line: line, Key: "storage watch", Want: want, Got: got}), nil
+		return checks.Failed(reason, checks.Evidence{Source: f.file, Line: line, Key: j.name, Want: want, Got: got}), nil
 	}
 	if f.info == nil {
-		return fail("The storage watch's cron table does not exist.", 0, "a cron table", "absent")
+		return fail("The "+j.name+"'s cron table does not exist.", 0, "a cron table", "absent")
 	}
 	if why := f.ignored(); why != "" {
-		return fail("cron ignores the storage watch's table: "+why+".", 0, "a table that cron reads", why)
+		return fail("cron ignores the "+j.name+"'s table: "+why+".", 0, "a table that cron reads", why)
 	}
 	if len(f.table.Problems) > 0 {
 		problem := f.table.Problems[0]
@@ -108,37 +108,43 @@ func judgeCron(f cronFacts, p watchParams, now time.Time) (checks.Verdict, error
 	entry, count := f.entry(p.Command)
 	switch {
 	case count == 0 && p.Command != "":
-		return fail("The storage watch's command is not in its cron table.", 0, p.Command, fmt.Sprintf("%d other commands", len(f.table.Entries)))
+		return fail("The "+j.name+"'s command is not in its cron table.", 0, p.Command, fmt.Sprintf("%d other commands", len(f.table.Entries)))
 	case count == 0:
-		return fail("The storage watch's cron table has no entry.", 0, "an entry", "none")
+		return fail("The "+j.name+"'s cron table has no entry.", 0, "an entry", "none")
 	case count > 1:
-		return checks.Verdict{}, fmt.Errorf("cannot tell which of %d entries of %s is the storage watch: name its whole command (command)", count, f.file)
+		return checks.Verdict{}, fmt.Errorf("cannot tell which of %d entries of %s is the "+j.name+": name its whole command (command)", count, f.file)
 	}
 	if entry.User != "" && !slices.Contains(f.users, entry.User) {
-		return fail("The storage watch's cron entry names a user that this host does not list, so cron does not run it.", entry.Line, "a user of /etc/passwd", entry.User)
+		return fail("The "+j.name+"'s cron entry names a user that this host does not list, so cron does not run it.", entry.Line, "a user of /etc/passwd", entry.User)
 	}
 	daemon := checks.Evidence{Source: f.daemon.Name, Key: "cron daemon", Want: "started at boot and active", Got: fmt.Sprintf("%s, %s", f.daemon.BootState(), f.daemon.ActiveState)}
 	if !f.daemon.Installed() {
 		daemon.Got = "not installed"
 	}
 	if !f.daemon.Installed() || !f.daemon.Active() || f.daemon.Boot == "" {
-		return checks.Failed("The cron daemon does not run or is not started at boot, so the storage watch's job is never started.", daemon), nil
+		return checks.Failed("The cron daemon does not run or is not started at boot, so the "+j.name+"'s job is never started.", daemon), nil
 	}
 	due, found := entry.Schedule.Before(now)
 	if found {
 		due, found = entry.Schedule.Before(due)
 	}
+	if found && j.tooSeldom(due, now) {
+		return fail("The "+j.name+"'s cron entry recurs too seldom.", entry.Line, j.often(), "due twice since "+stamp(due))
+	}
 	if !found {
-		return fail("The storage watch's cron entry does not recur.", entry.Line, "a recurring schedule", "none")
+		return fail("The "+j.name+"'s cron entry does not recur.", entry.Line, "a recurring schedule", "none")
 	}
 	seen := []checks.Evidence{daemon, {Source: f.file, Line: entry.Line, Key: "command", Got: entry.Command}}
 	if entry.Silent {
 		seen = append(seen, checks.Evidence{Source: f.file, Line: entry.Line, Key: "MAILTO", Got: "empty: cron mails nothing, the job must notify by itself"})
 	}
-	if p.Stamp == "" {
-		return checks.Verdict{Evidence: seen}, errors.New("cannot tell whether the storage watch succeeds: cron keeps no record of that; name a file that the job writes on success (stamp), or make it a systemd timer")
+	if p.Stamp == "" && j.seen {
+		return checks.Passed(seen...), nil
 	}
-	return judgeStamp(f.stamp, p.Stamp, due, seen), nil
+	if p.Stamp == "" {
+		return checks.Verdict{Evidence: seen}, errors.New("cannot tell whether the " + j.name + " succeeds: cron keeps no record of that; name a file that the job writes on success (stamp), or make it a systemd timer")
+	}
+	return j.judgeStamp(f.stamp, p.Stamp, due, seen), nil
 }
 
 // ignored says why cron would not read the table, see cron(8).
@@ -184,21 +190,21 @@ func (f *cronFacts) entry(command string) (found cronconf.Entry, count int) {
 }
 
 // judgeStamp wants the file that is written on success to be no older than due.
-func judgeStamp(info fs.FileInfo, name string, due time.Time, seen []checks.Evidence) checks.Verdict {
+func (j job) judgeStamp(info fs.FileInfo, name string, due time.Time, seen []checks.Evidence) checks.Verdict {
 	e := checks.Evidence{Source: name, Key: "last success", Want: "not before " + stamp(due), Got: "never (the file does not exist)"}
 	switch {
 	case info == nil:
-		return checks.Failed("The storage watch has never succeeded.", e)
+		return checks.Failed("The "+j.name+" has never succeeded.", e)
 	case !info.Mode().IsRegular():
 		e.Got = "no regular file"
-		return checks.Failed("The file that shows the storage watch's success is none.", e)
+		return checks.Failed("The file that shows the "+j.name+"'s success is none.", e)
 	case info.Mode().Perm()&0o022 != 0 || owner(info) != 0:
 		e.Want, e.Got = "a file that only root can write", fmt.Sprintf("owner %d, mode %04o", owner(info), info.Mode().Perm())
-		return checks.Failed("Others than root can pretend that the storage watch succeeded.", e)
+		return checks.Failed("Others than root can pretend that the "+j.name+" succeeded.", e)
 	}
 	e.Got = stamp(info.ModTime())
 	if info.ModTime().Before(due) {
-		return checks.Failed("The storage watch has missed two of its times or failed at both.", e)
+		return checks.Failed("The "+j.name+" has missed two of its times or failed at both.", e)
 	}
 	return checks.Passed(append(seen, e)...)
 }

@@ -13,10 +13,10 @@ import (
 	"github.com/hostguard/hostguard/internal/host"
 )
 
-func watchProcess(ctx context.Context, h *host.Host, p watchParams, now time.Time) (checks.Verdict, error) {
+func (j job) watchProcess(ctx context.Context, h *host.Host, p watchParams, now time.Time) (checks.Verdict, error) {
 	processes, err := h.Processes(ctx)
 	if err != nil {
-		return checks.Verdict{}, fmt.Errorf("cannot tell whether the storage watch runs: %w", err)
+		return checks.Verdict{}, fmt.Errorf("cannot tell whether the "+j.name+" runs: %w", err)
 	}
 	var found []host.Process
 	for _, process := range processes {
@@ -28,33 +28,33 @@ func watchProcess(ctx context.Context, h *host.Host, p watchParams, now time.Tim
 	var units map[string]host.Unit
 	if len(found) > 0 && found[0].Unit != "" {
 		if units, err = h.UnitsAndBoot(ctx, found[0].Unit); err != nil {
-			return checks.Verdict{}, fmt.Errorf("cannot tell what starts the storage watch at boot: %w", err)
+			return checks.Verdict{}, fmt.Errorf("cannot tell what starts the "+j.name+" at boot: %w", err)
 		}
 	}
-	v, err := judgeProcess(p.Watch.Process, found, units)
+	v, err := j.judgeProcess(p.Watch.Process, found, units)
 	if err != nil || v.Status != checks.Pass || p.Stamp == "" {
 		return v, err
 	}
 	info, err := h.Lstat(p.Stamp)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return checks.Verdict{}, fmt.Errorf("cannot tell when the storage watch last succeeded: %w", err)
+		return checks.Verdict{}, fmt.Errorf("cannot tell when the "+j.name+" last succeeded: %w", err)
 	}
-	return judgeStamp(info, p.Stamp, now.Add(-time.Duration(p.MaxAge)), v.Evidence), nil
+	return j.judgeStamp(info, p.Stamp, now.Add(-time.Duration(p.MaxAge)), v.Evidence), nil
 }
 
 // judgeProcess wants the program to run in a unit that is started at boot.
-func judgeProcess(program string, found []host.Process, units map[string]host.Unit) (checks.Verdict, error) {
-	e := checks.Evidence{Source: program, Key: "storage watch", Want: "running in a unit that is started at boot", Got: "not running"}
+func (j job) judgeProcess(program string, found []host.Process, units map[string]host.Unit) (checks.Verdict, error) {
+	e := checks.Evidence{Source: program, Key: j.name, Want: "running in a unit that is started at boot", Got: "not running"}
 	if len(found) == 0 {
-		return checks.Failed("The storage watch does not run.", e), nil
+		return checks.Failed("The "+j.name+" does not run.", e), nil
 	}
 	first := found[0]
 	e.Got = fmt.Sprintf("process %d in %s", first.PID, cmp.Or(first.Unit, "no unit"))
 	if first.Container != "" {
-		return checks.Verdict{}, fmt.Errorf("cannot tell what starts the storage watch at boot: %s runs in container %s", program, first.Container[:min(12, len(first.Container))])
+		return checks.Verdict{}, fmt.Errorf("cannot tell what starts the "+j.name+" at boot: %s runs in container %s", program, first.Container[:min(12, len(first.Container))])
 	}
 	if unit := units[first.Unit]; first.Unit == "" || unit.Boot == "" {
-		return checks.Failed("Nothing starts the storage watch at boot.", e), nil
+		return checks.Failed("Nothing starts the "+j.name+" at boot.", e), nil
 	}
 	return checks.Passed(e), nil
 }

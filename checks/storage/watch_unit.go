@@ -13,60 +13,60 @@ import (
 	"github.com/hostguard/hostguard/internal/schedule"
 )
 
-func watchUnit(ctx context.Context, h *host.Host, name string, now time.Time) (checks.Verdict, error) {
+func (j job) watchUnit(ctx context.Context, h *host.Host, name string, now time.Time) (checks.Verdict, error) {
 	units, err := h.UnitsAndBoot(ctx, name)
 	if err != nil {
-		return checks.Verdict{}, fmt.Errorf("cannot ask about the storage watch: %w", err)
+		return checks.Verdict{}, fmt.Errorf("cannot ask about the "+j.name+": %w", err)
 	}
 	unit := units[name]
 	if unit.Timer == nil {
-		return watchService(ctx, h, unit, now)
+		return j.watchService(ctx, h, unit, now)
 	}
 	service, err := h.Units(ctx, unit.Timer.Unit)
 	if err != nil {
-		return checks.Verdict{}, fmt.Errorf("cannot ask about the storage watch: %w", err)
+		return checks.Verdict{}, fmt.Errorf("cannot ask about the "+j.name+": %w", err)
 	}
-	return judgeTimer(unit, service[unit.Timer.Unit], now)
+	return j.judgeTimer(unit, service[unit.Timer.Unit], now)
 }
 
 // watchService judges a service by the timers that start it, of which one in
 // order is enough, and by itself when none does.
-func watchService(ctx context.Context, h *host.Host, unit host.Unit, now time.Time) (v checks.Verdict, err error) {
+func (j job) watchService(ctx context.Context, h *host.Host, unit host.Unit, now time.Time) (v checks.Verdict, err error) {
 	timed := false
 	for _, by := range unit.TriggeredBy {
 		if !strings.HasSuffix(by, ".timer") {
 			continue
 		}
 		timed = true
-		if v, err = watchUnit(ctx, h, by, now); err == nil && v.Status == checks.Pass {
+		if v, err = j.watchUnit(ctx, h, by, now); err == nil && v.Status == checks.Pass {
 			return v, nil
 		}
 	}
 	if timed {
 		return v, err
 	}
-	return judgeService(unit), nil
+	return j.judgeService(unit), nil
 }
 
 // inForce is the part of the verdict that all units share; ok says to go on.
-func inForce(unit host.Unit) (v checks.Verdict, seen []checks.Evidence, ok bool) {
+func (j job) inForce(unit host.Unit) (v checks.Verdict, seen []checks.Evidence, ok bool) {
 	place := cmp.Or(unit.FragmentPath, unit.Name)
 	state := checks.Evidence{Source: place, Key: unit.Name, Want: "started at boot and active",
 		Got: fmt.Sprintf("%s, %s", cmp.Or(unit.BootState(), unit.LoadState), unit.ActiveState)}
 	switch {
 	case !unit.Installed():
-		return checks.Failed(fmt.Sprintf("The storage watch %s is not installed.", unit.Name), state), nil, false
+		return checks.Failed(fmt.Sprintf("The "+j.name+" %s is not installed.", unit.Name), state), nil, false
 	case unit.Boot == "":
-		return checks.Failed(fmt.Sprintf("Nothing starts the storage watch %s at boot.", unit.Name), state), nil, false
+		return checks.Failed(fmt.Sprintf("Nothing starts the "+j.name+" %s at boot.", unit.Name), state), nil, false
 	case !unit.Active():
-		return checks.Failed(fmt.Sprintf("The storage watch %s is not active.", unit.Name), state), nil, false
+		return checks.Failed(fmt.Sprintf("The "+j.name+" %s is not active.", unit.Name), state), nil, false
 	}
 	return checks.Verdict{}, []checks.Evidence{state}, true
 }
 
 // judgeService judges a service that runs all the time.
-func judgeService(unit host.Unit) checks.Verdict {
-	v, seen, ok := inForce(unit)
+func (j job) judgeService(unit host.Unit) checks.Verdict {
+	v, seen, ok := j.inForce(unit)
 	if !ok {
 		return v
 	}
@@ -79,8 +79,8 @@ func judgeService(unit host.Unit) checks.Verdict {
 
 // judgeTimer wants a timer in force whose service succeeded at one of the
 // last two times at which it was due.
-func judgeTimer(timer, service host.Unit, now time.Time) (checks.Verdict, error) {
-	v, seen, ok := inForce(timer)
+func (j job) judgeTimer(timer, service host.Unit, now time.Time) (checks.Verdict, error) {
+	v, seen, ok := j.inForce(timer)
 	if !ok {
 		return v, nil
 	}
@@ -93,6 +93,16 @@ func judgeTimer(timer, service host.Unit, now time.Time) (checks.Verdict, error)
 		return checks.Failed(fmt.Sprintf("%s does not fire again and again.", timer.Name),
 			checks.Evidence{Source: place, Key: "schedule", Want: "recurring", Got: schedules(timer.Timer)}), nil
 	}
+	if j.tooSeldom(due, now) {
+		return checks.Failed(fmt.Sprintf("%s fires too seldom for the %s.", timer.Name, j.name),
+			checks.Evidence{Source: place, Key: "schedule", Want: j.often(), Got: schedules(timer.Timer)}), nil
+	}
+	if j.seen {
+		if v, failed := lastRunFailed(service); failed {
+			return v, nil
+		}
+		return checks.Passed(seen...), nil
+	}
 	last := timer.Timer.LastTrigger
 	if s := service.Service; s != nil && s.ExecMainStart.After(last) {
 		last = s.ExecMainStart // a timer that was started anew forgets what it triggered
@@ -102,29 +112,40 @@ func judgeTimer(timer, service host.Unit, now time.Time) (checks.Verdict, error)
 	// A timer that was switched on after it was due has missed nothing yet.
 	if last.Before(due) {
 		if timer.ActiveEnter.After(due) {
-			return checks.Verdict{Evidence: seen}, fmt.Errorf("cannot tell whether the storage watch works: %s is active only since %s and has not been due twice", timer.Name, stamp(timer.ActiveEnter))
+			return checks.Verdict{Evidence: seen}, fmt.Errorf("cannot tell whether the "+j.name+" works: %s is active only since %s and has not been due twice", timer.Name, stamp(timer.ActiveEnter))
 		}
 		return checks.Failed(fmt.Sprintf("%s was due and did not start.", timer.Name), run), nil
 	}
 	if service.Service == nil {
-		return checks.Verdict{Evidence: seen}, fmt.Errorf("cannot tell whether the storage watch works: %s starts %s, which is no service", timer.Name, timer.Timer.Unit)
+		return checks.Verdict{Evidence: seen}, fmt.Errorf("cannot tell whether the "+j.name+" works: %s starts %s, which is no service", timer.Name, timer.Timer.Unit)
+	}
+	if v, failed := lastRunFailed(service); failed {
+		return v, nil
 	}
 	s := service.Service
 	result := checks.Evidence{Source: cmp.Or(service.FragmentPath, service.Name), Key: "last result", Want: "success", Got: s.Result}
 	seen = append(seen, result)
 	switch {
-	case service.ActiveState == "failed" || s.Result != "success":
-		if s.ExecMainStatus != 0 {
-			result.Got = fmt.Sprintf("%s (status %d)", s.Result, s.ExecMainStatus)
-		}
-		return checks.Failed(fmt.Sprintf("The last run of %s failed.", service.Name), result), nil
 	case s.ExecMainExit.IsZero():
-		return checks.Verdict{Evidence: seen}, fmt.Errorf("cannot tell whether the storage watch works: %s has not ended since the boot, or runs right now", service.Name)
+		return checks.Verdict{Evidence: seen}, fmt.Errorf("cannot tell whether the "+j.name+" works: %s has not ended since the boot, or runs right now", service.Name)
 	case s.ExecMainExit.Before(due):
 		return checks.Failed(fmt.Sprintf("%s was triggered and ran not once: a condition in it may not hold.", service.Name),
 			checks.Evidence{Source: result.Source, Key: "last end", Want: run.Want, Got: stamp(s.ExecMainExit)}), nil
 	}
 	return checks.Passed(seen...), nil
+}
+
+// lastRunFailed is the verdict on a service whose last run did not succeed.
+func lastRunFailed(service host.Unit) (checks.Verdict, bool) {
+	s := service.Service
+	if s == nil || service.ActiveState != "failed" && s.Result == "success" {
+		return checks.Verdict{}, false
+	}
+	result := checks.Evidence{Source: cmp.Or(service.FragmentPath, service.Name), Key: "last result", Want: "success", Got: s.Result}
+	if s.ExecMainStatus != 0 {
+		result.Got = fmt.Sprintf("%s (status %d)", s.Result, s.ExecMainStatus)
+	}
+	return checks.Failed(fmt.Sprintf("The last run of %s failed.", service.Name), result), true
 }
 
 // secondLast is the second-last moment at which a timer was due: a run since
