@@ -28,6 +28,8 @@ type VolumeRef struct {
 	Name     string // as the engine knows it: "trueconnector_ecc_provider_data"
 	External bool   // declared external: compose does not create it
 	Path     string // where its data lie or, before it is made, will lie; empty when that cannot be told
+
+	MountedBy []string // services, or containers that compose did not make, that mount it; sorted
 }
 
 // ComposeService is one service of a compose project with its limits.

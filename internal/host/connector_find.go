@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -155,7 +156,13 @@ func (h *Host) readConnector(ctx context.Context, p foundProject) (Connector, er
 		c.Project = compose.project.Name
 		services(&c, compose.project, binds)
 		for _, v := range compose.project.Volumes {
-			volumes[v.Name] = VolumeRef{Name: v.Name, External: v.External, Path: v.Device}
+			ref := VolumeRef{Name: v.Name, External: v.External, Path: v.Device}
+			for _, s := range compose.project.Services {
+				if slices.Contains(s.Volumes, v.Key) {
+					ref.MountedBy = append(ref.MountedBy, s.Name)
+				}
+			}
+			volumes[v.Name] = ref
 		}
 	}
 	for _, container := range p.containers {
@@ -164,9 +171,14 @@ func (h *Host) readConnector(ctx context.Context, p foundProject) (Connector, er
 			case m.Type == "bind" && path.IsAbs(m.Source):
 				binds[path.Clean(m.Source)] = true
 			case m.Type == "volume" && m.Name != "" && m.Name == path.Base(m.Name):
-				if _, ok := volumes[m.Name]; !ok {
-					volumes[m.Name] = VolumeRef{Name: m.Name, External: !strings.HasPrefix(m.Name, p.project+"_")}
+				ref, ok := volumes[m.Name]
+				if !ok {
+					ref = VolumeRef{Name: m.Name, External: !strings.HasPrefix(m.Name, p.project+"_")}
 				}
+				if by := cmp.Or(container.ComposeService(), container.Name); !slices.Contains(ref.MountedBy, by) {
+					ref.MountedBy = append(ref.MountedBy, by)
+				}
+				volumes[m.Name] = ref
 			}
 		}
 	}
@@ -175,6 +187,7 @@ func (h *Host) readConnector(ctx context.Context, p foundProject) (Connector, er
 		return c, err
 	}
 	for _, name := range slices.Sorted(maps.Keys(volumes)) {
+		slices.Sort(volumes[name].MountedBy)
 		c.Volumes = append(c.Volumes, volumes[name])
 	}
 	return c, nil

@@ -36,9 +36,9 @@ func TestConnectorNamed(t *testing.T) {
 		EnvFiles:     []string{"/opt/tc/.env", "/opt/tc/ecc.env"},
 		BindMounts:   []string{"/opt/tc/cert"},
 		Volumes: []VolumeRef{
-			{Name: "ext", External: true, Path: "/mnt/ext"},
-			{Name: "trueconnector_bound", Path: "/mnt/b"},
-			{Name: "trueconnector_data", Path: "/var/lib/docker/volumes/trueconnector_data/_data"},
+			{Name: "ext", External: true, Path: "/mnt/ext", MountedBy: []string{"ecc-provider"}},
+			{Name: "trueconnector_bound", Path: "/mnt/b", MountedBy: []string{"ecc-provider"}},
+			{Name: "trueconnector_data", Path: "/var/lib/docker/volumes/trueconnector_data/_data", MountedBy: []string{"ecc-provider"}},
 		},
 		Services: []ComposeService{{
 			Name: "ecc-provider", Image: "rdlabengpa/ids_execution_core_container:v1", File: "/opt/tc/docker-compose.override.yml", Line: 1,
@@ -197,8 +197,8 @@ func TestConnectorOfContainers(t *testing.T) {
 			t.Fatal(err)
 		}
 		volumes := []VolumeRef{
-			{Name: "ext", External: true, Path: "/var/lib/docker/volumes/ext/_data"},
-			{Name: "p_data", Path: "/var/lib/docker/volumes/p_data/_data"},
+			{Name: "ext", External: true, Path: "/var/lib/docker/volumes/ext/_data", MountedBy: []string{"app"}},
+			{Name: "p_data", Path: "/var/lib/docker/volumes/p_data/_data", MountedBy: []string{"app"}},
 		}
 		if diff := cmp.Diff(volumes, got.Volumes); diff != "" {
 			t.Errorf("%s: %s", name, diff)
