@@ -1,0 +1,174 @@
+package transaction
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/hostguard/hostguard/remediate"
+)
+
+// Recheck looks again at rules, with nothing remembered, and returns why those
+// that should pass now do not.
+type Recheck func(ctx context.Context, rules []string) error
+
+// RefusedError says that nothing was begun, and why.
+type RefusedError struct{ Err error }
+
+func (e *RefusedError) Error() string { return "nothing was changed: " + e.Err.Error() }
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+// FailedError says that a transaction failed and where that left the host.
+type FailedError struct {
+	ID        string
+	Err       error      // what failed
+	Conflicts []Conflict // what could not be taken back
+	Back      error      // why it could not be taken back wholly; it is tried again by the next run, or Recover
+}
+
+func (e *FailedError) Error() string {
+	text := fmt.Sprintf("the transaction %s failed: %v", e.ID, e.Err)
+	switch {
+	case e.Back != nil:
+		return fmt.Sprintf("%s\nnor could all of it be taken back: %v\nmend that and run hostguard recover", text, e.Back)
+	case len(e.Conflicts) > 0:
+		return text + "\nall of it was taken back but for what somebody changed meanwhile"
+	}
+	return text + "\nall of it was taken back"
+}
+
+func (e *FailedError) Unwrap() error { return errors.Join(e.Err, e.Back) }
+
+// Apply does what the plan says and returns the transaction's id. When ctx ends
+// the step in hand is finished and all is taken back. The error is a
+// *RefusedError or a *FailedError.
+func (t *Transactions) Apply(ctx context.Context, plan *remediate.Plan, who string, recheck Recheck) (id string, err error) {
+	head := Head{Format: journalFormat, ID: newID(t.Now()), Started: t.Now().UTC(), Who: who, Version: t.Version, Plan: plan}
+	if err := t.preflight(ctx, head); err != nil {
+		return "", &RefusedError{err}
+	}
+	j, err := begin(t.dir, head, t.Now)
+	if err != nil {
+		return "", &RefusedError{err}
+	}
+	defer j.close()
+	if err := t.forward(ctx, j, recheck); err != nil {
+		failed := &FailedError{ID: j.ID, Err: err}
+		failed.Conflicts, failed.Back = t.back(context.WithoutCancel(ctx), j, rolledBack, err.Error())
+		return j.ID, failed
+	}
+	return j.ID, nil
+}
+
+// preflight finds what would go wrong before anything is written.
+func (t *Transactions) preflight(ctx context.Context, h Head) error {
+	if err := t.ours(h); err != nil {
+		return err
+	}
+	var errs []error
+	for i, s := range h.Plan.Steps {
+		kind, thing, err := t.kind(h, i+1)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		now, err := kind.Observe(ctx, thing)
+		switch {
+		case err != nil:
+			errs = append(errs, err)
+		case !bytes.Equal(now, s.Before):
+			errs = append(errs, &remediate.ConflictError{Target: s.Target, Why: "it has changed since it was planned for: plan again"})
+		default:
+			errs = append(errs, kind.Preflight(ctx, thing, s.Before, s.After))
+		}
+	}
+	for _, v := range h.Plan.Validations {
+		if err := v.Look(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", v.Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// forward does everything from the first move to the commit.
+func (t *Transactions) forward(ctx context.Context, j *journal, recheck Recheck) error {
+	whole := context.WithoutCancel(ctx) // a step is finished
+	reloaded := false
+	for n := 1; n <= len(j.Plan.Steps); n++ {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		kind, thing, err := t.kind(j.Head, n)
+		if err != nil {
+			return err
+		}
+		if kind.Phase == remediate.Units && !reloaded {
+			reloaded = true
+			if err := t.activate(whole, j.Plan, true); err != nil {
+				return err
+			}
+		}
+		s := j.Plan.Steps[n-1]
+		if err := j.write(moving, n, ""); err != nil {
+			return err
+		}
+		t.tell("%s %s", s.Kind, s.Target)
+		if err := kind.Move(whole, thing, s.Before, s.After); err != nil {
+			return err
+		}
+		if now, err := kind.Observe(whole, thing); err != nil {
+			return err
+		} else if !bytes.Equal(now, s.After) {
+			return fmt.Errorf("the %s %s is not what it was moved to", s.Kind, s.Target)
+		}
+		if err := j.write(moved, n, ""); err != nil {
+			return err
+		}
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err := j.write(activating, 0, ""); err != nil {
+		return err
+	}
+	if !reloaded {
+		if err := t.activate(whole, j.Plan, true); err != nil {
+			return err
+		}
+	}
+	if err := t.activate(whole, j.Plan, false); err != nil {
+		return err
+	}
+	if rules := j.Plan.Serves(); recheck != nil && len(rules) > 0 {
+		t.tell("look again")
+		if err := recheck(ctx, rules); err != nil {
+			return err
+		}
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err := t.settle(whole, j, false); err != nil {
+		return err
+	}
+	return j.write(committed, 0, "")
+}
+
+// settle lets go of what the moves kept.
+func (t *Transactions) settle(ctx context.Context, j *journal, back bool) error {
+	var errs []error
+	for n := 1; n <= len(j.Plan.Steps); n++ {
+		kind, thing, err := t.kind(j.Head, n)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		from, to := j.Plan.Steps[n-1].Before, j.Plan.Steps[n-1].After
+		if back {
+			from, to = to, from
+		}
+		errs = append(errs, kind.Settle(ctx, thing, from, to))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,227 @@
+package transaction
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"github.com/hostguard/hostguard/remediate"
+)
+
+// back takes a transaction's steps back, last first, and ends it as rolled back
+// or undone. A target that somebody has changed since stays as they made it: a
+// conflict. With an error the transaction stays interrupted.
+func (t *Transactions) back(ctx context.Context, j *journal, end event, why string) ([]Conflict, error) {
+	if err := j.write(goingBack, 0, why); err != nil {
+		t.tell("%v", err) // what can be taken back is, journal or not
+	}
+	var conflicts []Conflict
+	var errs []error
+	taken := []int{}
+	for n := len(j.Plan.Steps); n >= 1; n-- {
+		if !j.begun(n) {
+			continue
+		}
+		kind, thing, err := t.kind(j.Head, n)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		s := j.Plan.Steps[n-1]
+		t.tell("back: %s %s", s.Kind, s.Target)
+		err = kind.Move(ctx, thing, s.After, s.Before)
+		switch {
+		case remediate.IsConflict(err):
+			conflict := t.conflict(ctx, kind, thing, s, err)
+			conflicts = append(conflicts, conflict)
+			errs = append(errs, j.write(conflicted, n, conflict.Why))
+		case err != nil:
+			errs = append(errs, err)
+		default:
+			taken = append(taken, n)
+			errs = append(errs, j.write(movedBack, n, ""))
+		}
+	}
+	errs = append(errs, t.activate(ctx, j.Plan, true), t.activate(ctx, j.Plan, false))
+	for _, n := range taken {
+		kind, thing, err := t.kind(j.Head, n)
+		if err != nil {
+			continue // said above
+		}
+		s := j.Plan.Steps[n-1]
+		if err := kind.Settle(ctx, thing, s.After, s.Before); remediate.IsConflict(err) {
+			conflicts = append(conflicts, t.conflict(ctx, kind, thing, s, err))
+		} else if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return conflicts, err
+	}
+	return conflicts, j.write(end, 0, "")
+}
+
+// conflict shows what somebody made of a step's target.
+func (t *Transactions) conflict(ctx context.Context, kind remediate.Kind, thing remediate.Thing, s remediate.Step, err error) Conflict {
+	c := Conflict{Kind: s.Kind, Target: s.Target, Why: err.Error()}
+	if conflict := (*remediate.ConflictError)(nil); errors.As(err, &conflict) {
+		c.Why = conflict.Why
+	}
+	if now, err := kind.Observe(ctx, thing); err == nil {
+		c.Diff = kind.Show(s.Target, s.After, now)
+	}
+	return c
+}
+
+// Recovered is an interrupted transaction that was taken back.
+type Recovered struct {
+	ID        string
+	Conflicts []Conflict
+}
+
+// Recover takes back what interrupted runs left, newest first, and clears away
+// the folders of transactions that never began.
+func (t *Transactions) Recover(ctx context.Context) ([]Recovered, error) {
+	list, unfinished, err := ids(t.dir)
+	if err != nil {
+		return nil, fmt.Errorf("cannot list the transactions in %s: %w", Dir, err)
+	}
+	var errs []error
+	for _, name := range unfinished {
+		if err := removeFolder(t.dir, name); err != nil {
+			errs = append(errs, fmt.Errorf("cannot clear away %s/%s: %w", Dir, name, err))
+		}
+	}
+	var recovered []Recovered
+	for _, id := range slices.Backward(list) {
+		r, err := t.recover(ctx, id)
+		if r != nil {
+			recovered = append(recovered, *r)
+		}
+		errs = append(errs, err)
+	}
+	return recovered, errors.Join(errs...)
+}
+
+func (t *Transactions) recover(ctx context.Context, id string) (*Recovered, error) {
+	j, err := openJournal(t.dir, id, true, t.Now)
+	if err != nil {
+		return nil, err
+	}
+	defer j.close()
+	if j.state() != Open {
+		return nil, nil
+	}
+	if err := t.ours(j.Head); err != nil {
+		return nil, err
+	}
+	end := rolledBack
+	if j.held() {
+		end = undone
+	}
+	t.tell("take back the interrupted transaction %s", id)
+	conflicts, err := t.back(ctx, j, end, "interrupted")
+	if err != nil {
+		return nil, fmt.Errorf("cannot take back the transaction %s: %w", id, err)
+	}
+	return &Recovered{ID: id, Conflicts: conflicts}, nil
+}
+
+// Undo takes back a committed transaction; id is empty for the newest. What
+// somebody has changed since stays, and is returned.
+func (t *Transactions) Undo(ctx context.Context, id string) (Recovered, error) {
+	if id == "" {
+		var err error
+		if id, err = t.newest(); err != nil {
+			return Recovered{}, err
+		}
+	}
+	j, err := openJournal(t.dir, id, true, t.Now)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Recovered{}, fmt.Errorf("cannot undo: there is no transaction %s (hostguard history)", id)
+	}
+	if err != nil {
+		return Recovered{}, err
+	}
+	defer j.close()
+	if state := j.state(); state != Committed {
+		return Recovered{}, fmt.Errorf("cannot undo the transaction %s: it is %s", id, state)
+	}
+	if err := t.ours(j.Head); err != nil {
+		return Recovered{}, err
+	}
+	if err := t.covered(j); err != nil {
+		return Recovered{}, err
+	}
+	var errs []error
+	for n, s := range j.Plan.Steps {
+		kind, thing, err := t.kind(j.Head, n+1)
+		if err == nil {
+			err = kind.Preflight(ctx, thing, s.After, s.Before)
+		}
+		if !remediate.IsConflict(err) {
+			errs = append(errs, err)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return Recovered{}, &RefusedError{fmt.Errorf("cannot undo the transaction %s: %w", id, err)}
+	}
+	conflicts, err := t.back(context.WithoutCancel(ctx), j, undone, "undo")
+	if err != nil {
+		err = fmt.Errorf("cannot undo the transaction %s wholly: %w", id, err)
+	}
+	return Recovered{ID: id, Conflicts: conflicts}, err
+}
+
+// newest finds the transaction that undo means when none is named.
+func (t *Transactions) newest() (string, error) {
+	list, _, err := ids(t.dir)
+	if err != nil {
+		return "", fmt.Errorf("cannot list the transactions in %s: %w", Dir, err)
+	}
+	for _, id := range slices.Backward(list) {
+		j, err := openJournal(t.dir, id, false, t.Now)
+		if err != nil {
+			return "", err
+		}
+		state := j.state()
+		j.close()
+		if state == Committed {
+			return id, nil
+		}
+	}
+	return "", errNothing
+}
+
+var errNothing = errors.New("there is nothing to undo: no transaction is committed (hostguard history)")
+
+// covered reports a newer transaction that moved on what this one moved: that
+// must be undone first.
+func (t *Transactions) covered(j *journal) error {
+	list, _, err := ids(t.dir)
+	if err != nil {
+		return fmt.Errorf("cannot list the transactions in %s: %w", Dir, err)
+	}
+	for _, id := range slices.Backward(list) {
+		if id <= j.ID {
+			break
+		}
+		newer, err := openJournal(t.dir, id, false, t.Now)
+		if err != nil {
+			return err
+		}
+		state, steps := newer.state(), newer.Plan.Steps
+		newer.close()
+		if state != Committed {
+			continue
+		}
+		for _, s := range steps {
+			if slices.ContainsFunc(j.Plan.Steps, func(x remediate.Step) bool { return x.Kind == s.Kind && x.Target == s.Target }) {
+				return fmt.Errorf("cannot undo the transaction %s: %s moved the %s %s after it; undo that first", j.ID, id, s.Kind, s.Target)
+			}
+		}
+	}
+	return nil
+}

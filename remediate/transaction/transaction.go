@@ -1,0 +1,185 @@
+// Package transaction moves a host from the state before a plan to the state
+// after it, or not at all, and back.
+//
+//	           begin            settle
+//	(nothing) ------> moving ----------> committed ----> going back --> undone
+//	                    |                  undo
+//	                    |  failure, crash
+//	                    +--------------> going back --> rolled back
+//
+// Each transaction has a journal (see Dir) that is durable before the first
+// move. One that neither is committed nor went back was interrupted: whoever
+// opens the transactions next takes it back, and so does Recover.
+package transaction
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostguard/hostguard/internal/lazyregexp"
+	"github.com/hostguard/hostguard/remediate"
+	"github.com/hostguard/hostguard/remediate/flock"
+	"github.com/hostguard/hostguard/remediate/statedir"
+)
+
+// Engine is what transactions on one host, or file tree, have in common.
+type Engine struct {
+	Root       string // of the file tree; "/" is this host
+	Host       remediate.HostID
+	Kinds      []remediate.Kind
+	Activators []remediate.Activator
+	Version    string // of hostguard
+	Now        func() time.Time
+	Progress   func(line string) // told of what is done; may be nil
+}
+
+// Transactions are the locked transactions of a host.
+type Transactions struct {
+	*Engine
+	dir *os.File
+}
+
+// Conflict is a step that was not taken back, because somebody has changed its
+// target since. Theirs stays.
+type Conflict struct {
+	Kind   string `json:"kind"`
+	Target string `json:"target"`
+	Why    string `json:"why"`
+	Diff   string `json:"diff,omitempty"` // from what fix made to what is there
+}
+
+// Entry is one transaction of the history.
+type Entry struct {
+	Head
+	State     State
+	Ended     time.Time // of its last record; Started when there is none
+	Conflicts []Conflict
+	Err       error // why its journal cannot be used; the rest is empty then, but for the ID
+}
+
+var idForm = lazyregexp.New(`^[0-9]{8}t[0-9]{9}z-[0-9a-f]{6}$`)
+
+func sorted(list []string) []string {
+	slices.Sort(list)
+	return list
+}
+
+// newID makes an id that sorts by time.
+func newID(now time.Time) string {
+	var random [3]byte
+	_, _ = rand.Read(random[:]) // never fails
+	return strings.Replace(now.UTC().Format("20060102t150405.000z"), ".", "", 1) + "-" + hex.EncodeToString(random[:])
+}
+
+// Lock takes the lock of the host's transactions. Without create it is
+// fs.ErrNotExist on a host that has none yet. Another process that holds it is
+// a *flock.LockedError.
+func (e *Engine) Lock(create bool) (*Transactions, error) {
+	dir, err := statedir.Open(e.Root, Dir, create)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open the transactions in %s: %w", Dir, err)
+	}
+	if err := flock.Take(dir); err != nil {
+		dir.Close()
+		return nil, fmt.Errorf("cannot work on the transactions in %s: %w", Dir, err)
+	}
+	return &Transactions{e, dir}, nil
+}
+
+// Close gives the lock back.
+func (t *Transactions) Close() {
+	_ = unix.Flock(int(t.dir.Fd()), unix.LOCK_UN) // see ledgerfile
+	t.dir.Close()
+}
+
+// History lists the transactions, oldest first. It takes no lock: one that is
+// at work shows as interrupted.
+func (e *Engine) History() ([]Entry, error) {
+	dir, err := statedir.Open(e.Root, Dir, false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot open the transactions in %s: %w", Dir, err)
+	}
+	defer dir.Close()
+	list, _, err := ids(dir)
+	if err != nil {
+		return nil, fmt.Errorf("cannot list the transactions in %s: %w", Dir, err)
+	}
+	var entries []Entry
+	for _, id := range list {
+		j, err := openJournal(dir, id, false, e.Now)
+		if err != nil {
+			entries = append(entries, Entry{Head: Head{ID: id}, Err: err})
+			continue
+		}
+		entry := Entry{Head: j.Head, State: j.state(), Ended: j.Started, Conflicts: j.conflicts()}
+		if n := len(j.records); n > 0 {
+			entry.Ended = j.records[n-1].At
+		}
+		j.close()
+		entries = append(entries, entry)
+	}
+	return entries, nil
+}
+
+// ours reports why a journal is not this host's.
+func (e *Engine) ours(h Head) error {
+	if h.Plan.Root != e.Root {
+		return fmt.Errorf("the transaction %s was made for %s", h.ID, h.Plan.Root)
+	}
+	if m := h.Plan.Host.Machine; m != "" && m != e.Host.Machine {
+		return fmt.Errorf("the transaction %s belongs to another host, %s: hostguard does not act on it; move %s/%s away", h.ID, h.Plan.Host.Hostname, Dir, h.ID)
+	}
+	return nil
+}
+
+// kind returns a step's kind, and what the kind calls its thing.
+func (e *Engine) kind(j Head, step int) (remediate.Kind, remediate.Thing, error) {
+	s := j.Plan.Steps[step-1]
+	i := slices.IndexFunc(e.Kinds, func(k remediate.Kind) bool { return k.Name == s.Kind })
+	if i < 0 {
+		return remediate.Kind{}, remediate.Thing{}, fmt.Errorf("this hostguard does not know how to change the %s %s", s.Kind, s.Target)
+	}
+	return e.Kinds[i], remediate.Thing{Root: e.Root, Target: s.Target, Mark: fmt.Sprintf("%s-%d", j.ID, step)}, nil
+}
+
+func (e *Engine) tell(format string, args ...any) {
+	if e.Progress != nil {
+		e.Progress(fmt.Sprintf(format, args...))
+	}
+}
+
+// reloads is the activation that comes before units are moved: their files were.
+const reloads = "daemon-reload"
+
+// activate does the plan's activations that are, or are not, reloads.
+func (e *Engine) activate(ctx context.Context, p *remediate.Plan, reload bool) error {
+	var errs []error
+	for _, a := range p.Activations {
+		if (a.Action == reloads) != reload {
+			continue
+		}
+		i := slices.IndexFunc(e.Activators, func(x remediate.Activator) bool { return x.Action == a.Action })
+		if i < 0 {
+			errs = append(errs, fmt.Errorf("this hostguard does not know how to %s %s", a.Action, a.Unit))
+			continue
+		}
+		e.tell("%s %s", a.Action, a.Unit)
+		if err := e.Activators[i].Do(ctx, a.Unit); err != nil {
+			errs = append(errs, fmt.Errorf("cannot %s %s: %w", a.Action, a.Unit, err))
+		}
+	}
+	return errors.Join(errs...)
+}
