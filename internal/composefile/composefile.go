@@ -11,6 +11,8 @@ package composefile
 import (
 	"path"
 	"strings"
+
+	"github.com/hostguard/hostguard/internal/secret"
 )
 
 // Names that docker compose looks for in a project's folder, best first, and
@@ -33,6 +35,8 @@ type Project struct {
 	Volumes  []Volume  // those that a service mounts, sorted by name
 	EnvFiles []EnvFile // what env_file names, sorted
 	Files    []string  // configs and secrets that lie in files, absolute, sorted
+
+	vars Variables
 }
 
 // A Service is one service of a project. Texts whose variables are set in no
@@ -54,6 +58,18 @@ type Service struct {
 	Ports   []Port   // in the files' order
 	Binds   []string // host paths, absolute, sorted
 	Volumes []string // keys of named volumes, sorted
+	Mounts  []Mount  // what is mounted where, the last of several at one target
+
+	Environment []EnvVar      // what environment: says, sorted by name; see Project.EnvironmentOf
+	EnvFiles    []EnvFile     // in the order in which they are read
+	Command     []secret.Text // the words of entrypoint: and command:
+}
+
+// A Mount is what a service mounts at a path of its container.
+type Mount struct {
+	Target string // in the container, cleaned
+	Bind   string // host path, absolute; empty: none
+	Volume string // key of a named volume; both empty: an anonymous volume, tmpfs …
 }
 
 // A Volume is a named volume.
@@ -68,6 +84,7 @@ type Volume struct {
 type EnvFile struct {
 	Path     string // absolute
 	Optional bool
+	Raw      bool // in another format than .env
 }
 
 // ProjectName is the project name that compose makes of a folder's name.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // load loads one compose file of the folder /srv/tc with a .env.
@@ -65,11 +66,17 @@ secrets:
 			{
 				Name: "be-dataapp", File: "/srv/tc/0.yml", Line: 19, Replicas: "2", CPUs: "1", Memory: "1024M",
 				Volumes: []string{"bound", "elsewhere"},
+				Mounts:  []Mount{{Target: "/b", Volume: "bound"}, {Target: "/e", Volume: "elsewhere"}},
 			},
 			{
 				Name: "ecc-provider", Container: "ecc-provider", Image: "rdlabengpa/ids_execution_core_container:v1.14.8",
 				File: "/srv/tc/0.yml", Line: 3, CPUs: "1", Memory: "1024M", LogSize: "200M",
 				Binds: []string{"/data/ecc", "/srv/outside", "/srv/tc/ecc_cert"}, Volumes: []string{"ecc_data", "shared"},
+				Mounts: []Mount{
+					{Target: "/cert", Bind: "/srv/tc/ecc_cert"}, {Target: "/data", Bind: "/data/ecc"}, {Target: "/home/nobody/data", Volume: "ecc_data"},
+					{Target: "/out", Bind: "/srv/outside"}, {Target: "/shared", Volume: "shared"}, {Target: "/anonymous"},
+				},
+				EnvFiles: []EnvFile{{Path: "/srv/tc/ecc.env"}, {Path: "/srv/tc/extra.env", Optional: true}},
 			},
 		},
 		Volumes: []Volume{
@@ -81,7 +88,7 @@ secrets:
 		EnvFiles: []EnvFile{{Path: "/srv/tc/ecc.env"}, {Path: "/srv/tc/extra.env", Optional: true}},
 		Files:    []string{"/srv/tc/key.pem"},
 	}
-	if diff := cmp.Diff(want, project); diff != "" {
+	if diff := cmp.Diff(want, project, cmpopts.IgnoreUnexported(Project{})); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -101,7 +108,8 @@ services:
 	}
 	want := Service{
 		Name: "a", Image: "base", File: "/srv/tc/1.yml", Line: 3, CPUs: "2", Memory: "1g", LogDriver: "syslog",
-		Binds: []string{"/srv/tc/a", "/srv/tc/c"},
+		Binds:  []string{"/srv/tc/a", "/srv/tc/c"},
+		Mounts: []Mount{{Target: "/a", Bind: "/srv/tc/a"}, {Target: "/b", Bind: "/srv/tc/c"}},
 	}
 	if diff := cmp.Diff(want, project.Services[0], equateEmpty); diff != "" {
 		t.Error(diff)

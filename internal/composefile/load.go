@@ -94,7 +94,7 @@ func (l *loader) nameProject(name string, documents []document) error {
 	if l.name == "" {
 		l.name = ProjectName(l.dir)
 	}
-	l.vars["COMPOSE_PROJECT_NAME"] = Variable{l.name, true}
+	l.vars["COMPOSE_PROJECT_NAME"] = Variable{Value: l.name, Known: true}
 	return nil
 }
 
@@ -156,7 +156,7 @@ func (l *loader) extended(doc document, byName map[string]pair, p pair, depth in
 	if err != nil {
 		return service{}, err
 	}
-	own, err := l.readService(pairs)
+	own, err := l.readService(doc.file, pairs)
 	if err != nil {
 		return service{}, err
 	}
@@ -194,7 +194,7 @@ func (l *loader) extended(doc document, byName map[string]pair, p pair, depth in
 
 // project is what all documents together say.
 func (l *loader) project() (Project, error) {
-	p := Project{Name: l.name, Files: slices.Sorted(maps.Keys(l.sources))}
+	p := Project{Name: l.name, Files: slices.Sorted(maps.Keys(l.sources)), vars: l.vars}
 	used := map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(l.services)) {
 		s := l.services[name]
@@ -211,7 +211,13 @@ func (l *loader) project() (Project, error) {
 			}
 			volumes[m.volume], used[m.volume] = true, true
 		}
+		for _, m := range s.mounts {
+			s.Mounts = append(s.Mounts, Mount{Target: m.target, Bind: m.bind, Volume: m.volume})
+		}
 		s.Binds, s.Volumes = slices.Sorted(maps.Keys(binds)), slices.Sorted(maps.Keys(volumes))
+		s.EnvFiles = distinctEnvFiles(s.envFiles)
+		s.Environment = l.environment(s.env)
+		s.Command = append(slices.Clone(s.command["entrypoint"]), s.command["command"]...)
 		p.Services = append(p.Services, s.Service)
 		p.EnvFiles = append(p.EnvFiles, s.envFiles...)
 	}

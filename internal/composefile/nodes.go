@@ -18,7 +18,10 @@ const (
 )
 
 // A walker looks at nodes, and at no more than maxSteps of them.
-type walker struct{ steps int }
+type walker struct {
+	steps int
+	size  int // bytes that variables of services expand to
+}
 
 func (w *walker) step(n *yaml.Node, count int) error {
 	if w.steps += count; w.steps > maxSteps {

@@ -2,7 +2,9 @@ package composefile
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path"
@@ -20,6 +22,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/hostguard/hostguard/internal/lab"
+	"github.com/hostguard/hostguard/internal/secret"
 )
 
 var equateEmpty = cmpopts.EquateEmpty()
@@ -45,7 +48,12 @@ func TestLoadAsComposeGo(t *testing.T) {
 	r := rand.New(rand.NewPCG(lab.Seed(t), 0))
 	compared := 0
 	for range cases(t) {
-		g := generator{r}
+		g := generator{r, t.TempDir()}
+		for i := range 2 {
+			if err := os.WriteFile(fmt.Sprintf("%s/%d.env", g.dir, i), []byte(g.environmentFile()), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
 		env := g.environment()
 		files := []string{g.file()}
 		if r.IntN(2) == 0 {
@@ -64,8 +72,14 @@ func TestLoadAsComposeGo(t *testing.T) {
 			t.Fatalf("%v\n%s\n---\n%s", err, env, strings.Join(files, "\n---\n"))
 		}
 		compared++
-		if diff := cmp.Diff(want, comparable(got), equateEmpty); diff != "" {
-			t.Fatalf("compose-go (-) and this package (+) differ:\n%s\n.env:\n%s\n---\n%s", diff, env, strings.Join(files, "\n---\n"))
+		ours := comparable(t, got)
+		for i := range want.Services { // without those that only the shell knows
+			want.Services[i].Environment = slices.DeleteFunc(want.Services[i].Environment, func(v EnvVar) bool {
+				return i < len(ours.Services) && v.Value.Empty() && !slices.ContainsFunc(ours.Services[i].Environment, func(o EnvVar) bool { return o.Name == v.Name })
+			})
+		}
+		if diff := cmp.Diff(want, ours, equateEmpty, cmpopts.IgnoreUnexported(Project{})); diff != "" {
+			t.Fatalf("compose-go (-) and this package (+) differ:\n%s\n.env:\n%s\n---\n%s\nenvironment files:\n%s", diff, env, strings.Join(files, "\n---\n"), g.environmentFiles())
 		}
 	}
 	t.Logf("%d of %d projects were valid and equal", compared, cases(t))
@@ -83,9 +97,36 @@ func asFiles(texts []string) []File {
 }
 
 // comparable drops what compose-go does not keep, and puts limits as numbers.
-func comparable(p Project) Project {
+func comparable(t *testing.T, p Project) Project {
 	for i := range p.Services {
 		s := &p.Services[i]
+		env, err := p.EnvironmentOf(*s, func(f EnvFile) ([]byte, error) {
+			data, err := os.ReadFile(f.Path)
+			if f.Optional && errors.Is(err, fs.ErrNotExist) {
+				return nil, nil
+			}
+			return data, err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Environment = nil
+		for _, v := range env {
+			if v.File == "" || v.Line == 0 || v.Origin.File == "" {
+				t.Fatalf("variable %s is nowhere: %+v", v.Name, v)
+			}
+			if !v.Known { // the shell's, which has none: compose leaves it out, or makes it empty
+				if v.Missing == "" {
+					t.Fatalf("nobody knows why %s is not known", v.Name)
+				}
+				if v.Value.Empty() {
+					continue
+				}
+			}
+			s.Environment = append(s.Environment, EnvVar{Name: v.Name, Value: v.Value})
+		}
+		s.EnvFiles = nil
+		sortMounts(s.Mounts)
 		s.File, s.Line = "", 0
 		s.CPUs, s.Memory = asCPUs(s.CPUs), asBytes(s.Memory)
 		if s.Replicas == "" {
@@ -133,7 +174,6 @@ func oracle(env string, files []string) (Project, error) {
 		}
 		o.SetProjectName(name, vars["COMPOSE_PROJECT_NAME"] != "")
 		o.Profiles = []string{"*"}
-		o.SkipResolveEnvironment = true
 	})
 	if err != nil {
 		return Project{}, err
@@ -160,7 +200,24 @@ func oracle(env string, files []string) (Project, error) {
 		for _, v := range s.Ports {
 			out.Ports = append(out.Ports, Port{Address: v.HostIP, Published: v.Published, Target: fmt.Sprint(v.Target), Protocol: v.Protocol})
 		}
+		for name, v := range s.Environment {
+			if v != nil {
+				out.Environment = append(out.Environment, EnvVar{Name: name, Value: secret.New(*v)})
+			}
+		}
+		slices.SortFunc(out.Environment, func(a, b EnvVar) int { return strings.Compare(a.Name, b.Name) })
+		for _, word := range append(slices.Clone(s.Entrypoint), s.Command...) {
+			out.Command = append(out.Command, secret.New(word))
+		}
 		for _, v := range s.Volumes {
+			m := Mount{Target: path.Clean(v.Target)}
+			switch v.Type {
+			case "bind":
+				m.Bind = path.Clean(v.Source)
+			case "volume":
+				m.Volume = v.Source
+			}
+			out.Mounts = append(out.Mounts, m)
 			switch {
 			case v.Type == "bind":
 				out.Binds = append(out.Binds, path.Clean(v.Source))
@@ -171,6 +228,7 @@ func oracle(env string, files []string) (Project, error) {
 		}
 		slices.SortFunc(out.Ports, func(a, b Port) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
 		slices.Sort(out.Profiles)
+		sortMounts(out.Mounts)
 		slices.Sort(out.Binds)
 		slices.Sort(out.Volumes)
 		out.Binds, out.Volumes = slices.Compact(out.Binds), slices.Compact(out.Volumes)
@@ -191,7 +249,49 @@ func oracle(env string, files []string) (Project, error) {
 }
 
 // generator makes projects of which most are valid.
-type generator struct{ *rand.Rand }
+type generator struct {
+	*rand.Rand
+	dir string // of environment files
+}
+
+func sortMounts(mounts []Mount) {
+	slices.SortFunc(mounts, func(a, b Mount) int { return strings.Compare(a.Target, b.Target) })
+}
+
+// environmentFile makes an env_file. Names that begin with SHELL are set
+// nowhere: only the shell of whoever runs compose could set them.
+func (g generator) environmentFile() string {
+	var b strings.Builder
+	for range 1 + g.IntN(5) {
+		name := pick(g, "A", "B", "C", "DIR", "E")
+		b.WriteString(name + pick(g, "=1", "='two words'", "=\"q$A\"", "=${B}", "=$DIR", "=${C:-d}", "=", "=${A}${B}", "= x # c", "") + "\n")
+	}
+	return b.String()
+}
+
+func (g generator) environmentFiles() string {
+	a, _ := os.ReadFile(g.dir + "/0.env")
+	b, _ := os.ReadFile(g.dir + "/1.env")
+	return string(a) + "---\n" + string(b)
+}
+
+func (g generator) environmentKey() string {
+	var b strings.Builder
+	if g.IntN(2) == 0 {
+		b.WriteString("    environment:\n")
+		for _, i := range g.Perm(6)[:1+g.IntN(5)] {
+			name := []string{"A", "B", "DIR", "F", "SHELL_1", "AES256-SECRET-KEY"}[i]
+			fmt.Fprintf(&b, "      %s:%s\n", name, pick(g, " 1", " text", "", " ${DIR}", " '${MEM:-x}$$y'", " 1.50", " true", " \"a=b\"", " 0x10"))
+		}
+	} else {
+		b.WriteString("    environment:\n")
+		for _, i := range g.Perm(6)[:1+g.IntN(5)] {
+			name := []string{"A", "B", "DIR", "F", "SHELL_1", "AES256-SECRET-KEY"}[i]
+			fmt.Fprintf(&b, "      - %q\n", name+pick(g, "=1", "", "=${DIR}", "=${MEM:-x}$$y", "=a=b", "= blank", "=", "='q'"))
+		}
+	}
+	return b.String()
+}
 
 func pick[T any](g generator, of ...T) T { return of[g.IntN(len(of))] }
 
@@ -237,6 +337,15 @@ func (g generator) file() string {
 			}
 		}
 		fmt.Fprintf(&b, "    image: %q\n", g.text("a", "b:1", "host:5000/c@sha256:"+strings.Repeat("0", 64)))
+		if g.IntN(2) == 0 {
+			b.WriteString(g.environmentKey())
+		}
+		if g.IntN(3) == 0 {
+			fmt.Fprintf(&b, "    env_file: %s\n", pick(g, "["+g.dir+"/0.env, "+g.dir+"/1.env]", g.dir+"/1.env", "["+g.dir+"/1.env, {path: "+g.dir+"/none.env, required: false}]"))
+		}
+		if g.IntN(6) == 0 {
+			b.WriteString(pick(g, "    command: [a, --b=$DIR]\n", "    entrypoint: [java, -jar]\n", "    command: ls -l\n"))
+		}
 		if g.IntN(3) == 0 {
 			fmt.Fprintf(&b, "    container_name: c%d\n", i)
 		} else if g.IntN(3) == 0 {
@@ -290,7 +399,7 @@ func (g generator) mount() string {
 // compose-go's reader.
 func TestEnvironmentAsComposeGo(t *testing.T) {
 	t.Parallel()
-	g := generator{rand.New(rand.NewPCG(lab.Seed(t), 1))}
+	g := generator{rand.New(rand.NewPCG(lab.Seed(t), 1)), ""}
 	parts := []string{"A", "B", "C_1", "d.e", "=", "=", "=", ": ", "'", `"`, "\\", `\n`, `\$`, `\t`, `\101`, `\0101`, "$A", "${B}", "${A:-x}", "${B-${A}}",
 		"${C_1:+y}", "$$", "$1", " ", " #", "#", "\n", "\n", "\n", "\t", "export ", "x", "é", "\r\n"}
 	valid := 0

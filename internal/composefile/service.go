@@ -1,9 +1,12 @@
 package composefile
 
 import (
+	"maps"
 	"slices"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/hostguard/hostguard/internal/secret"
 )
 
 // service is a service while files are merged onto it.
@@ -11,9 +14,11 @@ type service struct {
 	Service
 	mounts   []mount
 	envFiles []EnvFile
+	env      map[string]assignment
+	command  map[string][]secret.Text // of entrypoint and command
 }
 
-func (l *loader) readService(pairs []pair) (service, error) {
+func (l *loader) readService(file string, pairs []pair) (service, error) {
 	var s service
 	var limits struct{ cpus, memory string } // the older keys
 	var err error
@@ -37,6 +42,13 @@ func (l *loader) readService(pairs []pair) (service, error) {
 			err = l.readLogging(&s, p.node)
 		case "env_file":
 			s.envFiles, err = l.readEnvFiles(p.node)
+		case "environment":
+			s.env, err = l.readEnvironment(file, p.node)
+		case "entrypoint", "command":
+			if s.command == nil {
+				s.command = map[string][]secret.Text{}
+			}
+			s.command[p.key], err = l.words(p.node)
 		case "ports":
 			s.Ports, err = l.readPorts(p.node)
 		case "volumes":
@@ -135,6 +147,8 @@ func (l *loader) readEnvFiles(n *yaml.Node) ([]EnvFile, error) {
 					where = p.node
 				case "required":
 					f.Optional = p.node.Value == "false"
+				case "format":
+					f.Raw = p.node.Value != ""
 				}
 			}
 		}
@@ -170,5 +184,16 @@ func merge(base, over service) service {
 	m.Ports = append(slices.Clone(base.Ports), over.Ports...)
 	m.mounts = addMounts(base.mounts, over.mounts)
 	m.envFiles = append(slices.Clone(base.envFiles), over.envFiles...)
+	m.env = mergeMaps(base.env, over.env)
+	m.command = mergeMaps(base.command, over.command)
+	return m
+}
+
+func mergeMaps[V any](base, over map[string]V) map[string]V {
+	m := maps.Clone(base)
+	if m == nil {
+		return over
+	}
+	maps.Copy(m, over)
 	return m
 }

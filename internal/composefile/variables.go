@@ -31,19 +31,64 @@ type Variables map[string]Variable
 type Variable struct {
 	Value string
 	Known bool
+	Place        // where it is set; zero: in no file
+	From  string // the variable whose reference is all of the value; empty: there is none
+}
+
+// A Place is a line of a file.
+type Place struct {
+	File string
+	Line int
+}
+
+// origin follows a value that is nothing but a reference to where it stands. A
+// reference to itself means another one, which no file shows.
+func (vars Variables) origin(at Place, from string) Place {
+	for range maxNesting {
+		v, set := vars[from]
+		if !set || v.File == "" {
+			break
+		}
+		at = v.Place
+		if v.From == from {
+			break
+		}
+		from = v.From
+	}
+	return at
 }
 
 // expand replaces $NAME, ${NAME}, ${NAME:-default} and the other forms of the
 // Compose Specification's interpolation. It returns the variables whose value
 // mattered and is not known; they count as empty.
 func (vars Variables) expand(s string) (text string, unknown []string, err error) {
-	e := expansion{vars: vars}
-	text, err = e.expand(s, 0)
-	return text, e.unknown, err
+	return scope{own: vars}.expand(s)
+}
+
+// scope is where names are looked up: in all of above first.
+type scope struct {
+	above []Variables
+	own   Variables
+}
+
+func (s scope) get(name string) (Variable, bool) {
+	for _, vars := range s.above {
+		if v, set := vars[name]; set {
+			return v, true
+		}
+	}
+	v, set := s.own[name]
+	return v, set
+}
+
+func (s scope) expand(text string) (expanded string, unknown []string, err error) {
+	e := expansion{vars: s}
+	expanded, err = e.expand(text, 0)
+	return expanded, e.unknown, err
 }
 
 type expansion struct {
-	vars    Variables
+	vars    scope
 	unknown []string
 	size    int
 }
@@ -107,7 +152,7 @@ func (e *expansion) reference(s string, depth int) (text, rest string, err error
 			break
 		}
 	}
-	v, set := e.vars[name]
+	v, set := e.vars.get(name)
 	present := set && (v.Value != "" || v.Known && !strings.HasPrefix(operator, ":"))
 	if set && !v.Known && operator != "" {
 		e.unknown = append(e.unknown, name)
@@ -147,7 +192,7 @@ func (e *expansion) nested(word string, depth int) (string, error) {
 }
 
 func (e *expansion) value(name string) string {
-	v, set := e.vars[name]
+	v, set := e.vars.get(name)
 	if !set || !v.Known {
 		e.unknown = append(e.unknown, name)
 	}
@@ -186,6 +231,11 @@ func closingBrace(s string) int {
 // ReadEnvironment adds the variables of an environment file (.env) to vars,
 // as docker compose reads it. Errors name file and line.
 func ReadEnvironment(name string, data []byte, vars Variables) error {
+	return scope{own: vars}.read(name, data)
+}
+
+// read adds the variables of an environment file to own.
+func (s scope) read(name string, data []byte) error {
 	text := strings.TrimPrefix(string(data), "\ufeff")
 	total := 0
 	for rest := text; ; {
@@ -198,8 +248,13 @@ func ReadEnvironment(name string, data []byte, vars Variables) error {
 			continue
 		}
 		line := 1 + strings.Count(text[:len(text)-len(rest)], "\n")
-		key, after, err := readAssignment(rest, vars)
-		if total += len(vars[key].Value); err == nil && total > maxTotal {
+		key, after, err := s.readAssignment(rest)
+		v := s.own[key]
+		if v.File == "" {
+			v.Place = Place{name, line}
+			s.own[key] = v
+		}
+		if total += len(v.Value); err == nil && total > maxTotal {
 			err = errGrows
 		}
 		if err != nil {
@@ -215,7 +270,7 @@ func isBlank(r rune) bool {
 
 // readAssignment reads one assignment at the start of s and returns the
 // variable's name and what follows.
-func readAssignment(s string, vars Variables) (key, rest string, err error) {
+func (in scope) readAssignment(s string) (key, rest string, err error) {
 	if after, ok := strings.CutPrefix(s, "export"); ok && strings.TrimLeftFunc(after, unicode.IsSpace) != after {
 		s = strings.TrimLeftFunc(after, isBlank)
 	}
@@ -231,8 +286,10 @@ func readAssignment(s string, vars Variables) (key, rest string, err error) {
 		}
 	}
 	if end == len(s) || s[end] == '\n' { // a name alone passes on what the shell has
-		if _, set := vars[key]; !set {
-			vars[key] = Variable{}
+		if v, set := in.get(key); set {
+			in.own[key] = v
+		} else {
+			in.own[key] = Variable{}
 		}
 		return key, s[end:], nil
 	}
@@ -240,21 +297,36 @@ func readAssignment(s string, vars Variables) (key, rest string, err error) {
 	if s != "" && (s[0] == '"' || s[0] == '\'') {
 		value, rest, err := readQuoted(s)
 		if err == nil && s[0] == '"' {
-			return key, rest, vars.set(key, unescape(value))
+			return key, rest, in.set(key, unescape(value))
 		}
-		vars[key] = Variable{value, true}
+		in.own[key] = Variable{Value: value, Known: true}
 		return key, rest, err
 	}
 	value, rest, _ := strings.Cut(s, "\n")
 	value, _, _ = strings.Cut(value, " #")
-	return key, rest, vars.set(key, strings.TrimRightFunc(value, unicode.IsSpace))
+	return key, rest, in.set(key, strings.TrimRightFunc(value, unicode.IsSpace))
 }
 
 // set expands a value and stores it.
-func (vars Variables) set(key, value string) error {
-	text, unknown, err := vars.expand(value)
-	vars[key] = Variable{text, len(unknown) == 0}
+func (in scope) set(key, value string) error {
+	text, unknown, err := in.expand(value)
+	in.own[key] = Variable{Value: text, Known: len(unknown) == 0, From: soleName(value)}
 	return err
+}
+
+// soleName is the variable of a text that is one reference and nothing else.
+func soleName(text string) string {
+	after, found := strings.CutPrefix(text, "$")
+	name := leadingName(after)
+	switch {
+	case !found || after == "":
+		return ""
+	case name != "" && name == after:
+		return name
+	case after[0] == '{' && closingBrace(after) == len(after)-1:
+		return leadingName(after[1:])
+	}
+	return ""
 }
 
 // readQuoted reads a quoted text; a backslash takes the quote's meaning away.
