@@ -59,22 +59,18 @@ func madeContainers(ctx context.Context, h *host.Host, connectors []host.Connect
 	if err != nil {
 		return nil, fmt.Errorf("cannot tell the limits of the connector's containers: %w", err)
 	}
-	var ids []string
-	var ours []host.Container
-	for _, c := range all {
-		dir := c.ComposeDir()
-		if dir != "" && slices.ContainsFunc(connectors, func(conn host.Connector) bool { return conn.Dir == dir }) {
-			ids, ours = append(ids, c.ID), append(ours, c)
-		}
-	}
-	limits, err := h.ContainerLimits(ctx, ids...)
+	details, err := h.ContainerDetails(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("cannot tell the limits of the connector's containers: %w", err)
 	}
 	var made []madeContainer
-	for _, c := range ours {
-		if l, there := limits[c.ID]; there {
-			made = append(made, madeContainer{c.Name, l})
+	for _, c := range all {
+		dir := c.ComposeDir()
+		if dir == "" || !slices.ContainsFunc(connectors, func(conn host.Connector) bool { return conn.Dir == dir }) {
+			continue
+		}
+		if d, there := details[c.ID]; there {
+			made = append(made, madeContainer{c.Name, d.Limits})
 		}
 	}
 	return made, nil

@@ -182,8 +182,8 @@ func TestListenStreams(t *testing.T) {
 	got := ListenStreams([]UnitFile{
 		{"a", []byte("[Socket]\nListenStream=/x\n")}, {"b", []byte("[Socket]\nListenStream=\nListenStream=%t/docker.sock\nListenStream=2375\n")},
 	})
-	if !slices.Equal(got, []string{"/run/docker.sock", "2375"}) {
-		t.Errorf("%q", got)
+	if !slices.Equal(got, []Stream{{"/run/docker.sock", "b", 3}, {"2375", "b", 4}}) {
+		t.Errorf("%v", got)
 	}
 }
 

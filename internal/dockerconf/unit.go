@@ -78,8 +78,15 @@ func CommandLine(files []UnitFile, read func(name string) ([]byte, error)) (Comm
 	return Command{Args: args, File: start.file, Line: start.line}, nil
 }
 
-// ListenStreams returns the addresses that a socket unit's ListenStream= set.
-func ListenStreams(files []UnitFile) []string {
+// A Stream is an address that a socket unit listens on, and where it is set.
+type Stream struct {
+	Address string // a path, a port, or an address with a port
+	File    string
+	Line    int
+}
+
+// ListenStreams returns what a socket unit's ListenStream= set.
+func ListenStreams(files []UnitFile) []Stream {
 	var streams []setting
 	for _, f := range files {
 		for _, s := range settings(f, "Socket") {
@@ -88,11 +95,11 @@ func ListenStreams(files []UnitFile) []string {
 			}
 		}
 	}
-	var addresses []string
+	var set []Stream
 	for _, s := range streams {
-		addresses = append(addresses, strings.ReplaceAll(s.value, "%t", "/run"))
+		set = append(set, Stream{strings.ReplaceAll(s.value, "%t", "/run"), s.file, s.line})
 	}
-	return addresses
+	return set
 }
 
 // setting is one assignment of a unit file.

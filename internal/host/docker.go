@@ -53,6 +53,12 @@ type Engine struct {
 	LoggingDriver string // of containers that name none: "json-file"
 	Rootless      bool   // the daemon runs without root's rights
 	UserNS        bool   // containers live in a user namespace (userns-remap): the data root is a folder below the configured one
+
+	LiveRestore     bool     // containers go on while the daemon restarts
+	NoNewPrivileges bool     // of containers that do not say themselves
+	Seccomp         string   // the profile of containers that name none: "builtin", "default", "unconfined"; empty: the kernel has none
+	Swarm           bool     // the engine is part of a swarm, whose managers start containers here
+	Warnings        []string // the daemon's own, such as of ports without authentication
 }
 
 // Volume is one of docker's volumes.
@@ -100,7 +106,10 @@ type dockerFacts struct {
 	dockerConn       fact[dockerAPI]
 	dockerEngine     fact[Engine]
 	dockerContainers fact[[]Container]
+	dockerDetails    fact[map[string]ContainerDetail]
 	dockerVolumes    fact[[]Volume]
+	dockerNetworks   fact[[]DockerNetwork]
+	dockerDaemon     fact[DockerDaemon]
 }
 
 // DockerLayout returns where docker's parts lie. A host without docker yields

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/swarm"
 	"github.com/docker/docker/api/types/system"
 	"github.com/docker/docker/api/types/volume"
 )
@@ -27,7 +28,7 @@ func (d dockerAPI) engine(ctx context.Context) (Engine, error) {
 	if info.ServerVersion == "" || !path.IsAbs(info.DockerRootDir) {
 		return Engine{}, dockerError(d.socket, errors.New("it says neither its version nor where its data lie"))
 	}
-	return Engine{
+	e := Engine{
 		Socket:        d.socket,
 		Version:       info.ServerVersion,
 		APIVersion:    d.ClientVersion(),
@@ -35,7 +36,17 @@ func (d dockerAPI) engine(ctx context.Context) (Engine, error) {
 		LoggingDriver: info.LoggingDriver,
 		Rootless:      slices.ContainsFunc(info.SecurityOptions, func(o string) bool { return strings.HasPrefix(o, "name=rootless") }),
 		UserNS:        slices.ContainsFunc(info.SecurityOptions, func(o string) bool { return strings.HasPrefix(o, "name=userns") }),
-	}, nil
+		LiveRestore:   info.LiveRestoreEnabled,
+		Swarm:         info.Swarm.LocalNodeState != "" && info.Swarm.LocalNodeState != swarm.LocalNodeStateInactive,
+		Warnings:      info.Warnings,
+	}
+	for _, o := range info.SecurityOptions {
+		e.NoNewPrivileges = e.NoNewPrivileges || o == "name=no-new-privileges"
+		if profile, ok := strings.CutPrefix(o, "name=seccomp,profile="); ok {
+			e.Seccomp = profile
+		}
+	}
+	return e, nil
 }
 
 // list asks for all containers, stopped ones included, sorted by name.

@@ -20,7 +20,8 @@ type dockerConf struct {
 	units     []Place
 	config    Place // daemon.json
 	options   dockerconf.Options
-	sockets   []string // unix sockets that the daemon listens on, the first is asked
+	activated []dockerconf.Stream // what docker.socket listens on for the daemon
+	sockets   []string            // unix sockets that the daemon listens on, the first is asked
 	conflicts []Conflict
 	err       error // why options and sockets cannot be told
 }
@@ -169,13 +170,14 @@ func (h *Host) readDockerOptions(c *dockerConf, files map[string][]dockerconf.Un
 			Reason: "An option is set both in daemon.json and by a flag: dockerd does not start with both.",
 		})
 	}
-	c.sockets = dockerSockets(c.options["hosts"].Values, dockerconf.ListenStreams(files["docker.socket"]))
+	c.activated = dockerconf.ListenStreams(files["docker.socket"])
+	c.sockets = dockerSockets(c.options["hosts"].Values, c.activated)
 	return nil
 }
 
 // dockerSockets returns the unix sockets that the daemon listens on by its
 // option hosts. "fd://" stands for those of docker.socket.
-func dockerSockets(hosts, activated []string) []string {
+func dockerSockets(hosts []string, activated []dockerconf.Stream) []string {
 	if len(hosts) == 0 {
 		return []string{defaultDockerSocket}
 	}
@@ -193,8 +195,8 @@ func dockerSockets(hosts, activated []string) []string {
 			sockets = append(sockets, defaultDockerSocket)
 		case scheme == "fd":
 			for _, a := range activated {
-				if path.IsAbs(a) {
-					sockets = append(sockets, a)
+				if path.IsAbs(a.Address) {
+					sockets = append(sockets, a.Address)
 				}
 			}
 		}

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"github.com/hostguard/hostguard/internal/dockerconf"
 	"os"
 	"path/filepath"
 	"slices"
@@ -213,7 +214,11 @@ func TestDockerSockets(t *testing.T) {
 		"network only":        {[]string{"tcp://0.0.0.0:2375"}, nil, ""},
 		"unix without a path": {[]string{"unix://"}, nil, "/run/docker.sock"},
 	} {
-		if got := strings.Join(dockerSockets(c.hosts, c.activated), " "); got != c.want {
+		var streams []dockerconf.Stream
+		for _, a := range c.activated {
+			streams = append(streams, dockerconf.Stream{Address: a})
+		}
+		if got := strings.Join(dockerSockets(c.hosts, streams), " "); got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
 	}

@@ -21,6 +21,7 @@ import (
 	dockermount "github.com/docker/docker/api/types/mount"
 	"github.com/docker/docker/api/types/volume"
 	"github.com/docker/docker/client"
+	"github.com/docker/go-connections/nat"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
@@ -128,7 +129,7 @@ func TestRealDocker(t *testing.T) {
 	makeContainers(t, c, dir, count)
 	compareWithInspect(t, api, c, dir)
 	t.Run("labels of an image", func(t *testing.T) { seeThroughImageLabels(t, api, c) })
-	compareLimits(t, api, c)
+	compareDetails(t, api, c)
 
 	best := time.Hour
 	for range 20 {
@@ -163,23 +164,32 @@ func makeContainers(t *testing.T, c *client.Client, dir string, count int) {
 	for range 4 {
 		wg.Go(func() {
 			for i := range work {
-				_, err := c.ContainerCreate(ctx, &container.Config{
-					Image: name, Cmd: []string{"/x"},
+				config, hostConfig := &container.Config{
+					Image: name, Cmd: []string{"/x"}, Env: []string{"A=1", "EMPTY=", "B=x=y"},
 					Labels: map[string]string{
 						labelProject: "p", labelDir: "/opt/tc", labelService: "ecc-provider",
 						"evil\x1b[2J": "\u202e\"}\n\x9b" + strings.Repeat("x", 100),
 					},
 				}, &container.HostConfig{
 					NetworkMode: "none",
-					LogConfig:   container.LogConfig{Type: "json-file", Config: map[string]string{"max-size": "1m"}},
+					// Rights, namespaces and limits of every kind, and none of the first.
+					Privileged: i%5 == 1, ReadonlyRootfs: i%5 == 2, PidMode: []container.PidMode{"", "host"}[i%2], IpcMode: []container.IpcMode{"", "host", "shareable"}[i%3],
+					UTSMode: []container.UTSMode{"", "host"}[i%2], RestartPolicy: container.RestartPolicy{Name: []container.RestartPolicyMode{"no", "always", "unless-stopped"}[i%3]},
+					PortBindings: nat.PortMap{"8449/tcp": {{HostIP: "127.0.0.1", HostPort: strconv.Itoa(20000 + i)}, {HostPort: "0"}}, "53/udp": {{HostIP: "::1", HostPort: "53"}}},
+					LogConfig:    container.LogConfig{Type: "json-file", Config: map[string]string{"max-size": "1m"}},
 					Mounts: []dockermount.Mount{
 						{Type: dockermount.TypeBind, Source: dir, Target: "/bind", ReadOnly: true},
 						{Type: dockermount.TypeVolume, Source: "plain", Target: "/plain"},
 						{Type: dockermount.TypeVolume, Source: "bound", Target: "/bound"},
 						{Type: dockermount.TypeTmpfs, Target: "/tmpfs"},
 					},
-				}, nil, nil, fmt.Sprintf("c%d", i))
-				if err != nil {
+				}
+				if i%3 == 1 {
+					config.User = "65534:65534"
+					hostConfig.CapAdd, hostConfig.CapDrop, hostConfig.SecurityOpt = []string{"net_admin", "CAP_SYS_PTRACE"}, []string{"ALL"}, []string{"no-new-privileges", "seccomp=unconfined"}
+					hostConfig.Devices = []container.DeviceMapping{{PathOnHost: "/dev/null", PathInContainer: "/dev/x", CgroupPermissions: "r"}}
+				}
+				if _, err := c.ContainerCreate(ctx, config, hostConfig, nil, nil, fmt.Sprintf("c%d", i)); err != nil {
 					t.Error(err)
 				}
 			}
@@ -285,9 +295,9 @@ func TestRealDockerdRefusesBoth(t *testing.T) {
 	}
 }
 
-// compareLimits compares what is read of containers' limits with docker's own
+// compareDetails compares what is read of containers one by one with docker's own
 // word; one that is gone is no error.
-func compareLimits(t *testing.T, api dockerAPI, c *client.Client) {
+func compareDetails(t *testing.T, api dockerAPI, c *client.Client) {
 	t.Helper()
 	ctx := t.Context()
 	containers, err := api.list(ctx)
@@ -298,18 +308,81 @@ func compareLimits(t *testing.T, api dockerAPI, c *client.Client) {
 	for _, c := range containers {
 		ids = append(ids, c.ID)
 	}
-	got, err := api.limits(ctx, ids)
+	got, err := api.details(ctx, ids)
 	if err != nil || len(got) != len(containers) {
 		t.Fatalf("limits of %d containers, want %d, error %v", len(got), len(containers), err)
 	}
-	for id, l := range got {
+	for id, d := range got {
 		want, err := c.ContainerInspect(ctx, id)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if l.Memory != want.HostConfig.Memory || l.CPUs != float64(want.HostConfig.NanoCPUs)/1e9 ||
-			l.LogDriver != "json-file" || l.LogOpts["max-size"] != "1m" {
-			t.Errorf("limits %+v, docker inspect says %+v", l, want.HostConfig)
+		if diff := cmp.Diff(asInspected(want), shown(d)); diff != "" {
+			t.Errorf("docker inspect (-) and what is read (+) differ:\n%s", diff)
 		}
 	}
+}
+
+// shown is what is read of a container in words.
+func shown(d ContainerDetail) map[string]string {
+	var env, mounts, publish []string
+	for _, e := range d.Env {
+		env = append(env, e.Name+"="+e.Value.Reveal())
+	}
+	for _, m := range d.Mounts {
+		mounts = append(mounts, fmt.Sprint(m))
+	}
+	for _, p := range d.Publish {
+		publish = append(publish, fmt.Sprintf("%v:%d>%d/%s", p.HostIP, p.HostPort, p.ContainerPort, p.Protocol))
+	}
+	slices.Sort(publish)
+	return map[string]string{
+		"name": d.Name, "image": d.Image, "image id": d.ImageID, "user": d.User, "env": fmt.Sprint(env), "mounts": fmt.Sprint(mounts), "publish": fmt.Sprint(publish),
+		"running": fmt.Sprint(d.Running), "created": d.Created.Format(time.RFC3339Nano), "started": fmt.Sprint(d.Started.IsZero()),
+		"rights":     fmt.Sprint(d.Privileged, d.CapAdd, d.CapDrop, d.SecurityOpt, d.Devices, d.ReadOnlyRootFS),
+		"namespaces": fmt.Sprint(d.Network, d.PID, d.IPC, d.UTS, d.UserNS, d.CgroupNS),
+		"restart":    d.Restart, "limits": fmt.Sprint(d.Limits),
+	}
+}
+
+// asInspected is the same of docker's own client.
+func asInspected(c container.InspectResponse) map[string]string {
+	var mounts, publish, devices []string
+	sort := slices.Clone(c.Mounts)
+	slices.SortFunc(sort, func(a, b container.MountPoint) int { return strings.Compare(a.Destination, b.Destination) })
+	for _, m := range sort {
+		mounts = append(mounts, fmt.Sprint(ContainerMount{string(m.Type), m.Name, m.Source, m.Destination, m.RW}))
+	}
+	for port, bindings := range c.HostConfig.PortBindings {
+		for _, b := range bindings {
+			publish = append(publish, fmt.Sprintf("%s:%s>%s", either(b.HostIP, "0.0.0.0"), either(b.HostPort, "0"), port))
+		}
+	}
+	slices.Sort(publish)
+	for _, d := range c.HostConfig.Devices {
+		devices = append(devices, d.PathOnHost)
+	}
+	hc := c.HostConfig
+	plain := func(names []string) []string {
+		names = slices.Clone(names)
+		for i, n := range names {
+			names[i] = strings.TrimPrefix(n, "CAP_")
+		}
+		slices.Sort(names)
+		return names
+	}
+	return map[string]string{
+		"name": strings.TrimPrefix(c.Name, "/"), "image": c.Config.Image, "image id": c.Image, "user": c.Config.User, "env": fmt.Sprint(c.Config.Env), "mounts": fmt.Sprint(mounts), "publish": fmt.Sprint(publish),
+		"running": fmt.Sprint(c.State.Running), "created": c.Created, "started": fmt.Sprint(strings.HasPrefix(c.State.StartedAt, "0001")),
+		"rights":     fmt.Sprint(hc.Privileged, plain(hc.CapAdd), plain(hc.CapDrop), hc.SecurityOpt, devices, hc.ReadonlyRootfs),
+		"namespaces": fmt.Sprint(hc.NetworkMode, hc.PidMode, hc.IpcMode, hc.UTSMode, hc.UsernsMode, hc.CgroupnsMode),
+		"restart":    string(hc.RestartPolicy.Name), "limits": fmt.Sprint(ContainerLimits{float64(hc.NanoCPUs) / 1e9, hc.Memory, hc.LogConfig.Type, hc.LogConfig.Config}),
+	}
+}
+
+func either(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return a
 }
