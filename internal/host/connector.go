@@ -51,7 +51,8 @@ type ComposeService struct {
 }
 
 type connectorFacts struct {
-	connectors fact[[]Connector]
+	connectors    fact[[]Connector]
+	connectorLogs fact[[]LogVolume]
 }
 
 // Connectors returns the connector deployments: the folders that the operator
