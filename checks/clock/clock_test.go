@@ -208,19 +208,6 @@ func TestJudgeOffset(t *testing.T) {
 	}
 }
 
-func TestDaemonServers(t *testing.T) {
-	t.Parallel()
-	sources := func(s ...timeconf.Source) []host.TimeSources { return []host.TimeSources{{Sources: s}} }
-	refclock := timeconf.Source{Kind: timeconf.RefClock, Name: "PHC /dev/ptp0"}
-	if got, err := daemonServers(sources(refclock)); err == nil {
-		t.Errorf("a reference clock alone cannot be asked, yet: %v", got)
-	}
-	got, err := daemonServers(sources(refclock, timeconf.Source{Kind: timeconf.Pool, Name: "p"}, timeconf.Source{Kind: timeconf.Server, Name: "a", Port: 5}, timeconf.Source{Kind: timeconf.Server, Name: "a", Port: 5}))
-	if want := "[{p 0 true} {a 5 false}]"; err != nil || fmt.Sprint(got) != want {
-		t.Errorf("%v, %v, want %s", got, err, want)
-	}
-}
-
 func TestParametersThatMakeNoSense(t *testing.T) {
 	t.Parallel()
 	for name, p := range map[string]checks.Validator{

@@ -3,9 +3,7 @@ package clock
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,7 +11,6 @@ import (
 	"github.com/hostguard/hostguard/checks"
 	"github.com/hostguard/hostguard/internal/host"
 	"github.com/hostguard/hostguard/internal/quantity"
-	"github.com/hostguard/hostguard/internal/timeconf"
 )
 
 type offsetParams struct {
@@ -48,44 +45,11 @@ func (p offsetParams) Validate() error {
 }
 
 func offset(ctx context.Context, h *host.Host, p offsetParams) (checks.Verdict, error) {
-	var named []host.TimeServer
-	for _, s := range p.Servers {
-		server, err := host.ParseTimeServer(s)
-		if err != nil {
-			return checks.Verdict{}, err
-		}
-		named = append(named, server)
+	answers, err := h.ClockAnswers(ctx, p.Servers, time.Duration(p.Timeout))
+	if err != nil {
+		return checks.Verdict{}, err
 	}
-	if len(named) == 0 {
-		sources, err := h.TimeSources(ctx)
-		if err != nil {
-			return checks.Verdict{}, fmt.Errorf("%w (name servers to compare with: ntp.servers)", err)
-		}
-		if named, err = daemonServers(sources); err != nil {
-			return checks.Verdict{}, err
-		}
-	}
-	return judgeOffset(h.AskTimeServers(ctx, named, time.Duration(p.Timeout)), p)
-}
-
-// daemonServers are the servers that the daemons use and that can be asked.
-func daemonServers(all []host.TimeSources) ([]host.TimeServer, error) {
-	var found []host.TimeServer
-	for _, s := range all {
-		for _, source := range s.Sources {
-			switch source.Kind {
-			case timeconf.Server, timeconf.Pool, timeconf.Peer:
-				server := host.TimeServer{Name: source.Name, Port: source.Port, Pool: source.Kind == timeconf.Pool}
-				if !slices.Contains(found, server) {
-					found = append(found, server)
-				}
-			}
-		}
-	}
-	if len(found) == 0 {
-		return nil, errors.New("cannot compare the clock: no NTP server is configured that could be asked; name some with ntp.servers")
-	}
-	return found, nil
+	return judgeOffset(answers, p)
 }
 
 // judgeOffset compares the clock with the median of the answers. More than
@@ -98,12 +62,9 @@ func judgeOffset(answers []host.TimeAnswer, p offsetParams) (checks.Verdict, err
 	var silent []string
 	for _, a := range answers {
 		e := checks.Evidence{Source: answerPlace(a), Key: "clock offset"}
-		if a.Err == nil && (a.RootDistance < 0 || a.RootDistance > time.Duration(p.MaxDistance)) {
-			a.Err = fmt.Errorf("its answer may itself be wrong by %s", span(a.RootDistance))
-		}
-		if a.Err != nil {
-			e.Got = "not used: " + a.Err.Error()
-			silent = append(silent, e.Source+": "+a.Err.Error())
+		if err := a.Usable(time.Duration(p.MaxDistance)); err != nil {
+			e.Got = "not used: " + err.Error()
+			silent = append(silent, e.Source+": "+err.Error())
 		} else {
 			e.Got = describe(a)
 			if magnitude(a.Offset) > time.Duration(p.WarnOffset) {
@@ -116,13 +77,7 @@ func judgeOffset(answers []host.TimeAnswer, p offsetParams) (checks.Verdict, err
 	if len(good) == 0 {
 		return checks.Verdict{Evidence: seen}, fmt.Errorf("cannot compare the clock: no time server gave a usable answer: %s", strings.Join(silent, "; "))
 	}
-	median := medianOffset(good)
-	agree := 0
-	for _, a := range good {
-		if magnitude(a.Offset-median) <= time.Duration(p.MaxOffset) {
-			agree++
-		}
-	}
+	median, agree := host.MedianOffset(good, time.Duration(p.MaxOffset))
 	if agree*2 <= len(good) {
 		return checks.Verdict{Evidence: seen}, fmt.Errorf("cannot compare the clock: of %d time servers no majority agrees to %v, so nobody can tell which are right: %s",
 			len(good), want, spread(good))
@@ -134,17 +89,6 @@ func judgeOffset(answers []host.TimeAnswer, p offsetParams) (checks.Verdict, err
 		return checks.Failed(fmt.Sprintf("The clock is %s %d of %d time servers that answered.", aheadOrBehind(median), agree, len(good)), seen...), nil
 	}
 	return checks.Passed(seen...), nil
-}
-
-// medianOffset is the middle offset; of two in the middle the larger one, so
-// that servers off to both sides do not cancel out.
-func medianOffset(answers []host.TimeAnswer) time.Duration {
-	sorted := slices.SortedFunc(slices.Values(answers), func(a, b host.TimeAnswer) int { return cmp.Compare(a.Offset, b.Offset) })
-	low, high := sorted[(len(sorted)-1)/2].Offset, sorted[len(sorted)/2].Offset
-	if magnitude(low) > magnitude(high) {
-		return low
-	}
-	return high
 }
 
 // magnitude is |d|; the smallest duration has no positive counterpart.

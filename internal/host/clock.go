@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,6 +17,8 @@ type clockFacts struct {
 	timesync    fact[Timesync]
 	timeDaemons fact[timeDaemons]
 	timeSources fact[[]TimeSources]
+
+	clockAnswers sync.Map // question → *fact[[]TimeAnswer]
 }
 
 // KernelClock is what the kernel says about its clock. In a container it is
