@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -23,6 +25,18 @@ type Proposal struct {
 	Rules []Proposed
 	Open  []Gap // what no rule closes as things are
 	Ready []Gap // what the next boot covers already, and the kernel does not yet
+
+	// Load are the rules that the kernel lacks of those by which the next boot
+	// would cover what is asked for, in their order; nil where the kernel was
+	// not looked at.
+	Load []auditrule.Rule
+}
+
+// Assume is what somebody is about to change besides, before rules are added.
+type Assume struct {
+	Started bool            // the next boot starts what loads the rules
+	Edits   host.AuditEdits // what is written
+	File    string          // where rules are proposed; empty: where they are best written
 }
 
 // Proposed is one rule in the syntax of rules.d.
@@ -39,6 +53,22 @@ type Gap struct {
 	Path  string // with what it is
 	Why   string
 	First string // what an administrator does first, then asks again; empty: not known
+	Make  *Made  // the same as a fact, where it is a folder for tmpfiles.d(5) to make
+}
+
+// Made is a folder that a line of tmpfiles.d(5) makes at boot.
+type Made struct {
+	Path     string
+	Mode     fs.FileMode
+	UID, GID uint32
+}
+
+// Line is the folder's line in a file of tmpfiles.d.
+func (m Made) Line() string { return fmt.Sprintf("d %s %04o %d %d -", m.Path, m.Mode, m.UID, m.GID) }
+
+// File is where hostguard writes the line.
+func (m Made) File() string {
+	return "/etc/tmpfiles.d/hostguard" + strings.ReplaceAll(m.Path, "/", "-") + ".conf"
 }
 
 // Missing finds the rules that are missing on disk. It proposes none whose path
@@ -48,17 +78,25 @@ type Gap struct {
 // files with the proposal, as auditctl would load them at boot, must cover what
 // they are for; what they do not is in Open.
 func Missing(ctx context.Context, h *host.Host, watches []Watch) (Proposal, []Unknown, error) {
-	files, err := h.AuditFiles(ctx)
+	return MissingWith(ctx, h, watches, Assume{})
+}
+
+// MissingWith is Missing on a host that is about to be changed.
+func MissingWith(ctx context.Context, h *host.Host, watches []Watch, assume Assume) (Proposal, []Unknown, error) {
+	files, err := h.ImagineAudit(ctx, assume.Edits)
 	if err != nil {
 		return Proposal{}, nil, err
 	}
-	wanted, unknown, err := uncovered(ctx, h, watches)
+	wanted, unknown, err := uncovered(ctx, h, watches, files)
 	if err != nil {
 		return Proposal{}, nil, err
 	}
-	m := proposer{ctx: ctx, h: h, files: files, out: Proposal{File: ProposedFile}}
+	m := proposer{ctx: ctx, h: h, files: files, edits: assume.Edits, out: Proposal{File: cmp.Or(assume.File, ProposedFile)}}
 	if files.Persisted() != host.AuditRulesDir {
 		m.out.File = files.Persisted()
+	}
+	if err := m.readBase(); err != nil {
+		return Proposal{}, nil, err
 	}
 	if layout, err := h.DockerLayout(ctx); err == nil && layout.DataRoot.Path != "" {
 		m.dockers = []string{path.Join(layout.DataRoot.Path, "volumes"), layout.DataRoot.Path}
@@ -66,6 +104,9 @@ func Missing(ctx context.Context, h *host.Host, watches []Watch) (Proposal, []Un
 	idle, err := NotStarted(ctx, h, files)
 	if err != nil {
 		unknown = append(unknown, Unknown{"the next boot", err})
+	}
+	if assume.Started && len(files.Loaders) > 0 {
+		idle = ""
 	}
 	m.idle = idle != ""
 	if m.blocked = blocked(files, idle); m.blocked.Why == "" {
@@ -101,7 +142,11 @@ type wantedPath struct {
 	locked       bool // and only a reboot changes it
 }
 
-func uncovered(ctx context.Context, h *host.Host, watches []Watch) (wanted []wantedPath, unknown []Unknown, err error) {
+func uncovered(ctx context.Context, h *host.Host, watches []Watch, files host.AuditFiles) (wanted []wantedPath, unknown []Unknown, err error) {
+	boot, err := h.AuditView(ctx, files.Boot.Rules)
+	if err != nil {
+		return nil, nil, err
+	}
 	for _, w := range watches {
 		sides, _, _, err := lookAt(ctx, h, w.Params)
 		if err != nil {
@@ -109,7 +154,8 @@ func uncovered(ctx context.Context, h *host.Host, watches []Watch) (wanted []wan
 			continue
 		}
 		for _, p := range sides.paths {
-			p.boot = sides.bootCoverage(p.boot)
+			sides.files = files
+			p.boot = sides.bootCoverage(boot.Cover(p.Want))
 			wanted = append(wanted, wantedPath{p.target, w, p.boot, p.loaded, sides.loadedErr == nil, sides.status.Enabled == 2})
 		}
 	}
@@ -120,13 +166,43 @@ func uncovered(ctx context.Context, h *host.Host, watches []Watch) (wanted []wan
 type proposer struct {
 	ctx     context.Context
 	h       *host.Host
-	files   host.AuditFiles
+	files   host.AuditFiles // with the edits
+	edits   host.AuditEdits
+	base    []byte   // what the file holds to which rules are added
 	dockers []string // folders whose content docker makes and removes, the deepest first
 	out     Proposal
 	rules   []auditrule.Rule // the next boot's and those proposed
 	idle    bool             // the next boot loads no rules, whatever is written
 	blocked Gap              // why no rule is proposed at all; without a reason: some may be
 	closed  map[string]Gap   // why no rule was proposed for a part, by its path
+}
+
+// readBase reads the file to which rules are added.
+func (m *proposer) readBase() error {
+	base, edited := m.edits.Files[m.out.File]
+	switch {
+	case edited:
+	case m.files.Persisted() == host.AuditRulesDir:
+		base = m.files.Source(m.out.File)
+	default:
+		var err error
+		if base, err = m.h.ReadFile(m.out.File); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	m.base = base
+	return nil
+}
+
+// imagine is the next boot's load with the proposal.
+func (m *proposer) imagine() (auditrule.Loaded, error) {
+	edits := host.AuditEdits{Files: maps.Clone(m.edits.Files), Made: m.edits.Made}
+	if edits.Files == nil {
+		edits.Files = map[string][]byte{}
+	}
+	edits.Files[m.out.File] = slices.Concat(m.base, m.out.Text())
+	files, err := m.h.ImagineAudit(m.ctx, edits)
+	return files.Boot, err
 }
 
 // need is a part of a wanted path that is not recorded in full.
@@ -270,7 +346,7 @@ func (m *proposer) try(wanted []wantedPath) error {
 	var loaded auditrule.Loaded
 	var err error
 	for range 3 { // a rule that is refused ends the load before others are
-		if loaded, err = m.h.ImagineAuditRules(m.ctx, m.out.File, m.out.Text()); err != nil {
+		if loaded, err = m.imagine(); err != nil {
 			return err
 		}
 		if !m.drop(loaded.Refused) {
@@ -288,6 +364,9 @@ func (m *proposer) try(wanted []wantedPath) error {
 	}
 	sides := bothSides{files: m.files}
 	sides.files.Boot = loaded
+	if err := m.load(wanted, loaded.Rules, view); err != nil {
+		return err
+	}
 	for _, w := range wanted {
 		name := strings.TrimSpace(w.what + " " + w.Path)
 		switch {
@@ -302,6 +381,34 @@ func (m *proposer) try(wanted []wantedPath) error {
 				g.First = "systemctl reboot (the kernel holds its configuration locked)"
 			}
 			m.out.Ready = append(m.out.Ready, g)
+		}
+	}
+	return nil
+}
+
+// load finds the rules of the next boot that the kernel lacks: those that are
+// proposed, and those that cover what is asked for.
+func (m *proposer) load(wanted []wantedPath, boot []auditrule.Rule, view *auditrule.View) error {
+	if len(wanted) == 0 || !wanted[0].seen {
+		return nil
+	}
+	held, err := m.h.AuditLoaded(m.ctx)
+	if err != nil {
+		return err
+	}
+	asked := map[auditrule.Pos]bool{}
+	for _, w := range wanted {
+		if c := view.Cover(w.Want); c.Answer == auditrule.Covered {
+			for _, r := range c.By {
+				asked[r.Pos] = true
+			}
+		}
+	}
+	proposed := func(r *auditrule.Rule) bool { return len(m.out.Rules) > 0 && r.Pos.File == m.out.File }
+	lacking, _ := difference(boot, held)
+	for _, r := range lacking {
+		if asked[r.Pos] || proposed(r) {
+			m.out.Load = append(m.out.Load, *r)
 		}
 	}
 	return nil
@@ -326,7 +433,7 @@ func (m *proposer) explain(w wantedPath, name string, c auditrule.Coverage, view
 	parts, _ := view.Parts(w.Want)
 	for _, p := range parts {
 		if closed, ok := m.closed[p.Path]; ok {
-			g.Why, g.First = closed.Why, closed.First
+			g.Why, g.First, g.Make = closed.Why, closed.First, closed.Make
 		}
 	}
 	return g

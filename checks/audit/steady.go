@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -30,7 +31,7 @@ func (m *proposer) steady(p auditrule.Part) (at, note string, gap Gap, err error
 	if err != nil {
 		return "", "", gap, err
 	}
-	if gone {
+	if gone && !slices.Contains(m.edits.Made, needed) {
 		return "", "", m.vanishing(needed), nil
 	}
 	view, err := m.h.AuditView(m.ctx, nil)
@@ -102,7 +103,8 @@ func (m *proposer) vanishing(dir string) Gap {
 		}
 		mode, uid, gid = info.Mode().Perm(), stat.Uid, stat.Gid
 	}
-	g.First = fmt.Sprintf("echo 'd %s %04o %d %d -' > /etc/tmpfiles.d/hostguard%s.conf", dir, mode, uid, gid, strings.ReplaceAll(dir, "/", "-"))
+	g.Make = &Made{dir, mode, uid, gid}
+	g.First = fmt.Sprintf("echo '%s' > %s", g.Make.Line(), g.Make.File())
 	return g
 }
 

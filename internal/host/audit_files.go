@@ -85,7 +85,7 @@ func (h *Host) readAuditFiles(ctx context.Context) (AuditFiles, error) {
 	if err != nil {
 		return out, err
 	}
-	lines, err := h.bootLines(&out)
+	lines, err := h.bootLines(&out, nil)
 	if err != nil {
 		return out, err
 	}
@@ -93,8 +93,9 @@ func (h *Host) readAuditFiles(ctx context.Context) (AuditFiles, error) {
 	return out, nil
 }
 
-// bootLines are the lines that the loaders would read.
-func (h *Host) bootLines(out *AuditFiles) ([]auditrule.Text, error) {
+// bootLines are the lines that the loaders would read, with files that are
+// imagined to hold something else.
+func (h *Host) bootLines(out *AuditFiles, imagined map[string][]byte) ([]auditrule.Text, error) {
 	var lines []auditrule.Text
 	for _, l := range out.Loaders {
 		switch {
@@ -105,9 +106,12 @@ func (h *Host) bootLines(out *AuditFiles) ([]auditrule.Text, error) {
 		case l.Augenrules, l.File == AuditRulesFile:
 			lines = append(lines, out.Generated...)
 		default:
-			data, err := h.ReadFile(l.File)
-			if err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return nil, fmt.Errorf("cannot read the audit rules that %s loads: %w", l.Source, err)
+			data, edited := imagined[l.File]
+			if !edited {
+				var err error
+				if data, err = h.ReadFile(l.File); err != nil && !errors.Is(err, fs.ErrNotExist) {
+					return nil, fmt.Errorf("cannot read the audit rules that %s loads: %w", l.Source, err)
+				}
 			}
 			lines = append(lines, auditrule.Lines(l.File, data)...)
 		}

@@ -2,47 +2,105 @@ package host
 
 import (
 	"context"
+	"path"
 	"slices"
+	"strings"
 
 	"github.com/hostguard/hostguard/internal/auditrule"
 )
 
-// ImagineAuditRules returns what the next boot would load if text stood at the
-// end of the rules file name: one of rules.d, which may be new, or the one that
-// is loaded in its place.
-func (h *Host) ImagineAuditRules(ctx context.Context, name string, text []byte) (auditrule.Loaded, error) {
+// AuditEdits is what somebody would change of what the next boot loads.
+type AuditEdits struct {
+	Files map[string][]byte // whole rules files: of rules.d, where they may be new, or the one that is loaded in its place
+	Made  []string          // folders in memory that a new line of tmpfiles.d(5) makes at boot
+}
+
+// ImagineAudit returns the rules files as they would be with edits, once
+// augenrules has written its file, and what the next boot would load.
+func (h *Host) ImagineAudit(ctx context.Context, edits AuditEdits) (AuditFiles, error) {
 	files, err := h.AuditFiles(ctx)
 	if err != nil {
-		return auditrule.Loaded{}, err
-	}
-	paths, err := h.auditPathFacts(ctx)
-	if err != nil {
-		return auditrule.Loaded{}, err
+		return files, err
 	}
 	if files.Persisted() == AuditRulesDir {
 		files.sources = slices.Clone(files.sources)
-		files.Merged = auditrule.Merge(appendTo(files.sources, name, text), files.awk)
+		for name, data := range edits.Files {
+			files.sources = replaced(files.sources, name, data)
+		}
+		files.Merged = auditrule.Merge(files.sources, files.awk)
+		files.Generated = auditrule.Lines(AuditRulesFile, files.Merged.Bytes())
+		files.HasFile, files.Stale = true, false
+	} else if data, edited := edits.Files[AuditRulesFile]; edited {
+		files.Generated, files.HasFile = auditrule.Lines(AuditRulesFile, data), true
 	}
-	lines, err := h.bootLines(&files)
+	lines, err := h.bootLines(&files, edits.Files)
 	if err != nil {
-		return auditrule.Loaded{}, err
+		return files, err
 	}
-	if files.Persisted() != AuditRulesDir {
-		lines = append(lines, auditrule.Lines(name, text)...)
+	paths, err := h.auditPathFacts(ctx)
+	if err != nil {
+		return files, err
 	}
-	return auditrule.Load(lines, paths.env, paths.seen, auditrule.Boot), nil
+	seen, env := paths.seen, paths.env
+	if len(edits.Made) > 0 {
+		seen = auditrule.Remember(withFolders{paths.seen, edits.Made, !h.Running()})
+		env.paths = seen
+	}
+	files.Boot = auditrule.Load(lines, env, seen, auditrule.Boot)
+	return files, nil
 }
 
-// appendTo adds text to a file of a rules folder; the sources may be changed.
-func appendTo(sources []auditrule.Source, name string, text []byte) []auditrule.Source {
+// replaced puts a file into a rules folder; the sources may be changed.
+func replaced(sources []auditrule.Source, name string, data []byte) []auditrule.Source {
+	base, inside := strings.CutPrefix(name, AuditRulesDir+"/")
+	if !inside || strings.Contains(base, "/") {
+		return sources
+	}
 	for i, s := range sources {
 		if s.Path == name {
-			sources[i].Data = slices.Concat(s.Data, text)
+			sources[i].Data = data
 			return sources
 		}
 	}
-	base := name[len(AuditRulesDir)+1:]
-	return append(sources, auditrule.Source{Name: base, Path: name, Data: text})
+	return append(sources, auditrule.Source{Name: base, Path: name, Data: data})
+}
+
+// Source is the content of a file of rules.d; nil: there is none that counts.
+func (f AuditFiles) Source(name string) []byte {
+	for _, s := range f.sources {
+		if s.Path == name {
+			return s.Data
+		}
+	}
+	return nil
+}
+
+// withFolders are paths with folders that will be made at boot.
+type withFolders struct {
+	auditrule.Paths
+	made  []string
+	image bool // of which the boot is judged, whatever is there now
+}
+
+func (w withFolders) makes(name string) bool {
+	return slices.ContainsFunc(w.made, func(m string) bool { return m == name || strings.HasPrefix(m, name+"/") })
+}
+
+// Vanishes implements auditrule.Paths.
+func (w withFolders) Vanishes(name string) (bool, error) {
+	if w.makes(name) {
+		return false, nil
+	}
+	return w.Paths.Vanishes(name)
+}
+
+// Lstat implements auditrule.Paths.
+func (w withFolders) Lstat(name string) (auditrule.FileKind, error) {
+	kind, err := w.Paths.Lstat(name)
+	if err == nil && kind == auditrule.Absent && w.image && w.makes(path.Clean(name)) {
+		kind = auditrule.Dir
+	}
+	return kind, err
 }
 
 // AuditView prepares rules for questions about this host's paths.
