@@ -21,13 +21,13 @@ const (
 	tagTrusted = 2
 )
 
-func openJKS(data []byte, password, keyPassword string) (*Store, error) {
+func openJKS(data []byte, p Passwords) (*Store, error) {
 	const digest = sha1.Size
 	if len(data) < 12+digest {
 		return nil, errTruncated
 	}
 	body, sum := data[:len(data)-digest], data[len(data)-digest:]
-	if subtle.ConstantTimeCompare(jksDigest(password, body), sum) != 1 {
+	if !p.NoStore && subtle.ConstantTimeCompare(jksDigest(p.Store, body), sum) != 1 {
 		return nil, fmt.Errorf("cannot open the JKS store: %w", ErrPassword)
 	}
 	r := jksReader{rest: body[4:]}
@@ -40,7 +40,7 @@ func openJKS(data []byte, password, keyPassword string) (*Store, error) {
 	}
 	s := &Store{Format: JKS}
 	for range count {
-		e, err := r.entry(version, keyPassword)
+		e, err := r.entry(version, p.Key)
 		if err != nil {
 			return nil, err
 		}

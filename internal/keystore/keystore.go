@@ -53,18 +53,37 @@ type Entry struct {
 // ErrOtherKey marks a private key that the first certificate is not about.
 var ErrOtherKey = errors.New("the private key is not the certificate's")
 
+// Passwords open a store.
+type Passwords struct {
+	Store string
+	Key   string // of its private keys; empty: the store's
+
+	// NoStore says that whoever uses the store gives no password for it. Java
+	// then reads a JKS store without looking at its seal, and of a PKCS#12
+	// store what is not encrypted, which is little: that is refused here.
+	NoStore bool
+}
+
 // Open reads a store with its password and the password of its private keys;
 // PEM files and certificates need none. The error is ErrPassword, or says what
 // the file is instead; it never holds a password. Deriving keys costs what the
 // file demands: Open returns when ctx ends.
 func Open(ctx context.Context, data []byte, password, keyPassword string) (*Store, error) {
+	return OpenWith(ctx, data, Passwords{Store: password, Key: keyPassword})
+}
+
+// OpenWith is Open for whoever may give no password.
+func OpenWith(ctx context.Context, data []byte, p Passwords) (*Store, error) {
+	if p.Key == "" {
+		p.Key = p.Store
+	}
 	type result struct {
 		store *Store
 		err   error
 	}
 	done := make(chan result, 1)
 	go func() {
-		s, err := open(data, password, keyPassword)
+		s, err := open(data, p)
 		done <- result{s, err}
 	}()
 	select {
@@ -80,7 +99,7 @@ const (
 	magicJCEKS = 0xCECECECE
 )
 
-func open(data []byte, password, keyPassword string) (*Store, error) {
+func open(data []byte, p Passwords) (*Store, error) {
 	var magic uint32
 	if len(data) >= 4 {
 		magic = binary.BigEndian.Uint32(data)
@@ -89,7 +108,7 @@ func open(data []byte, password, keyPassword string) (*Store, error) {
 	case len(data) == 0:
 		return nil, errors.New("cannot open the store: it is empty")
 	case magic == magicJKS:
-		return openJKS(data, password, keyPassword)
+		return openJKS(data, p)
 	case magic == magicJCEKS:
 		return nil, errors.New("cannot open the store: JCEKS, a format of old Java releases, is not read here")
 	case bytes.Contains(data, []byte("-----BEGIN ")):
@@ -98,7 +117,10 @@ func open(data []byte, password, keyPassword string) (*Store, error) {
 		if cert, err := x509.ParseCertificate(data); err == nil {
 			return &Store{Format: Certificate, Entries: []Entry{{Chain: []*x509.Certificate{cert}}}}, nil
 		}
-		return openPKCS12(data, password)
+		if p.NoStore {
+			return nil, errors.New("cannot open the PKCS#12 store: no password is given for it")
+		}
+		return openPKCS12(data, p.Store, p.Key)
 	}
 	return nil, errors.New("cannot open the store: neither JKS, PKCS#12, PEM nor a certificate")
 }

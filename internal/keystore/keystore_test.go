@@ -153,6 +153,19 @@ func TestAgainstJava(t *testing.T) {
 			t.Errorf("%q %v: %v", name, args, err)
 		}
 	}
+	// A program that gives no password for the store reads JKS all the same.
+	without, err := OpenWith(context.Background(), []byte(m.read("one.jks")), Passwords{NoStore: true, Key: "changeit"})
+	if err != nil || len(without.Entries) != 1 || without.Entries[0].KeyErr != nil {
+		t.Errorf("JKS without a password: %+v, %v", without, err)
+	}
+	if _, err := OpenWith(context.Background(), []byte(m.read("one-java.p12")), Passwords{NoStore: true, Key: "changeit"}); err == nil || !strings.Contains(err.Error(), "no password is given") {
+		t.Errorf("PKCS#12 without a password: %v", err)
+	}
+	// The key's password counts in PKCS#12, too: Java gives it to the store, and fails.
+	wrong, err := Open(context.Background(), []byte(m.read("one-java.p12")), "changeit", "another")
+	if err != nil || len(wrong.Entries) != 1 || !errors.Is(wrong.Entries[0].KeyErr, ErrPassword) {
+		t.Errorf("PKCS#12 with a wrong password of its key: %+v, %v", wrong, err)
+	}
 	// A key under another password than the store's, and the wrong one for it.
 	other, err := Open(context.Background(), []byte(m.read("other-password.jks")), "changeit", "changeit")
 	if err != nil || len(other.Entries) != 2 || !errors.Is(other.Entries[0].KeyErr, ErrPassword) || len(other.Entries[0].Chain) != 1 {
@@ -319,7 +332,7 @@ func FuzzOpen(f *testing.F) {
 		if jks {
 			body = sealedJKS("p", body)
 		}
-		s, err := open(body, "p", "p")
+		s, err := open(body, Passwords{Store: "p", Key: "p"})
 		if err == nil && len(s.Entries) > MaxEntries {
 			t.Error("too many entries")
 		}

@@ -54,10 +54,10 @@ const (
 	oidLocalKeyID   = "1.2.840.113549.1.9.21"
 )
 
-func openPKCS12(data []byte, text string) (*Store, error) {
-	s, err := readPKCS12(data, newPassword(text))
+func openPKCS12(data []byte, text, keyText string) (*Store, error) {
+	s, err := readPKCS12(data, newPassword(text), newPassword(keyText))
 	if errors.Is(err, ErrPassword) && text == "" {
-		s, err = readPKCS12(data, password{}) // some programs leave the empty one's end out
+		s, err = readPKCS12(data, password{}, password{}) // some programs leave the empty one's end out
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the PKCS#12 store: %w", err)
@@ -65,7 +65,7 @@ func openPKCS12(data []byte, text string) (*Store, error) {
 	return s, nil
 }
 
-func readPKCS12(data []byte, p password) (*Store, error) {
+func readPKCS12(data []byte, p, key password) (*Store, error) {
 	var pfx struct {
 		Version int
 		Safe    contentInfo
@@ -101,7 +101,7 @@ func readPKCS12(data []byte, p password) (*Store, error) {
 			return nil, err
 		}
 		for _, bag := range list {
-			if err := b.add(bag, p); err != nil {
+			if err := b.add(bag, key); err != nil {
 				return nil, err
 			}
 		}
