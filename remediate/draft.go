@@ -1,7 +1,6 @@
 package remediate
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -30,6 +29,8 @@ type draftStep struct {
 	Step
 	kind Kind
 }
+
+func (s draftStep) moves() bool { return !s.kind.Equal(s.Before, s.After) }
 
 type draftActivation struct {
 	Activation
@@ -71,7 +72,7 @@ func Set[S any](ctx context.Context, d *Draft, kind Kind, target string, want fu
 		step.Risk = d.asking.risk
 	}
 	d.asking.touched[target] = true
-	return !bytes.Equal(step.Before, step.After), nil
+	return !kind.Equal(step.Before, step.After), nil
 }
 
 // step returns the target's step, which at first changes nothing.
@@ -122,7 +123,7 @@ func (d *Draft) Pending(needs Need, format string, args ...any) {
 // moved reports whether any of the targets is.
 func (p *parts) moved(targets []string) bool {
 	return slices.ContainsFunc(p.steps, func(s draftStep) bool {
-		return slices.Contains(targets, s.Target) && !bytes.Equal(s.Before, s.After)
+		return slices.Contains(targets, s.Target) && s.moves()
 	})
 }
 

@@ -20,8 +20,7 @@ type Thing struct {
 }
 
 // A Kind is one sort of thing that fix changes, and how it is moved from one
-// state to another. Undo and recovery are the same move the other way, so a
-// kind knows nothing of plans and transactions.
+// state to another, and back. It knows nothing of plans and transactions.
 type Kind struct {
 	Name    string // "file", "unit" …
 	Phase   Phase
@@ -29,15 +28,25 @@ type Kind struct {
 
 	// Observe sees the present state.
 	Observe func(context.Context, Thing) (State, error)
-	// Preflight says why the move would not go well, before any has begun. Nil: no reason known.
+	// Equal reports whether two states are one; what is kept with a state beside
+	// its identity, such as a file's time, does not count.
+	Equal func(a, b State) bool
+	// Preflight says why the move would not go well, before any has begun.
 	Preflight func(ctx context.Context, t Thing, from, to State) error
 	// Move brings the thing from one state to the other, at once or not at all.
-	// It is a *ConflictError when the thing is in neither. A move that was
-	// killed at any point can be made again, in either direction.
+	// It is a *ConflictError when the thing is not in the state from.
 	Move func(ctx context.Context, t Thing, from, to State) error
-	// Settle ends a move that stays: it drops what the move kept to be able to
-	// go back. A *ConflictError says that somebody has changed what was kept.
+	// Back takes a move back that failed, was killed at any point, is not wanted
+	// any more, or is undone long after. Where nothing was moved it does nothing.
+	// It is a *ConflictError when the thing is in neither state, or was changed
+	// by somebody meanwhile: theirs stays.
+	Back func(ctx context.Context, t Thing, from, to State) error
+	// Settle reports whether all is as Move left it, what it took out included.
+	// It is the last look before the commit.
 	Settle func(ctx context.Context, t Thing, from, to State) error
+	// Clean removes what Move and Back keep to be able to go the other way. A
+	// *ConflictError names what was kept after all, since somebody changed it.
+	Clean func(ctx context.Context, t Thing, from, to State) error
 	// Show tells of the move for people: a unified diff, or a line.
 	Show func(target string, from, to State) string
 }
@@ -67,29 +76,25 @@ func IsConflict(err error) bool {
 	return errors.As(err, &conflict)
 }
 
-// Mover is what a kind does with states of its own type S.
+// Mover is what a kind does with states of its own type S. What is nil does
+// nothing; without Back a move is taken back by a Move the other way, and
+// without Equal states are compared as JSON.
 type Mover[S any] struct {
 	Observe   func(context.Context, Thing) (S, error)
-	Preflight func(ctx context.Context, t Thing, from, to S) error // may be nil
+	Equal     func(a, b S) bool
+	Preflight func(ctx context.Context, t Thing, from, to S) error
 	Move      func(ctx context.Context, t Thing, from, to S) error
-	Settle    func(ctx context.Context, t Thing, from, to S) error // may be nil
+	Back      func(ctx context.Context, t Thing, from, to S) error
+	Settle    func(ctx context.Context, t Thing, from, to S) error
+	Clean     func(ctx context.Context, t Thing, from, to S) error
 	Show      func(target string, from, to S) string
 }
 
 // NewKind makes a kind of what handles its states as values. JSON of S must
-// give equal bytes for equal states.
+// give equal bytes for equal values.
 func NewKind[S any](name string, phase Phase, m Mover[S]) Kind {
-	both := func(f func(context.Context, Thing, S, S) error) func(context.Context, Thing, State, State) error {
-		return func(ctx context.Context, t Thing, from, to State) error {
-			if f == nil {
-				return nil
-			}
-			a, b, err := decodeBoth[S](from, to)
-			if err != nil {
-				return err
-			}
-			return f(ctx, t, a, b)
-		}
+	if m.Back == nil {
+		m.Back = func(ctx context.Context, t Thing, from, to S) error { return m.Move(ctx, t, to, from) }
 	}
 	return Kind{
 		Name:  name,
@@ -101,9 +106,18 @@ func NewKind[S any](name string, phase Phase, m Mover[S]) Kind {
 			}
 			return Encode(s)
 		},
-		Preflight: both(m.Preflight),
-		Move:      both(m.Move),
-		Settle:    both(m.Settle),
+		Equal: func(a, b State) bool {
+			x, y, err := decodeBoth[S](a, b)
+			if m.Equal == nil || err != nil {
+				return bytes.Equal(a, b)
+			}
+			return m.Equal(x, y)
+		},
+		Preflight: decoding(m.Preflight),
+		Move:      decoding(m.Move),
+		Back:      decoding(m.Back),
+		Settle:    decoding(m.Settle),
+		Clean:     decoding(m.Clean),
 		Show: func(target string, from, to State) string {
 			a, b, err := decodeBoth[S](from, to)
 			if err != nil {
@@ -111,6 +125,19 @@ func NewKind[S any](name string, phase Phase, m Mover[S]) Kind {
 			}
 			return m.Show(target, a, b)
 		},
+	}
+}
+
+func decoding[S any](f func(context.Context, Thing, S, S) error) func(context.Context, Thing, State, State) error {
+	return func(ctx context.Context, t Thing, from, to State) error {
+		if f == nil {
+			return nil
+		}
+		a, b, err := decodeBoth[S](from, to)
+		if err != nil {
+			return err
+		}
+		return f(ctx, t, a, b)
 	}
 }
 

@@ -1,7 +1,6 @@
 package remediate
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -112,7 +111,7 @@ func (d *Draft) agrees(ctx context.Context, h *host.Host, done []wish) error {
 			return fmt.Errorf("cannot plan for %v twice: %w", x.rules, err)
 		}
 		for i, s := range again.parts.steps {
-			if i >= len(d.parts.steps) || !bytes.Equal(s.After, d.parts.steps[i].After) {
+			if i >= len(d.parts.steps) || !s.kind.Equal(s.After, d.parts.steps[i].After) {
 				return fmt.Errorf("cannot plan the %s %s: %v want other things of it than %v; fix them apart with --only", s.Kind, s.Target, x.rules, s.Rules)
 			}
 		}
@@ -127,7 +126,7 @@ func (d *Draft) plan(ctx context.Context, h *host.Host, person []Task) (*Plan, e
 		return nil, err
 	}
 	p := &Plan{Format: PlanFormat, Host: id, Root: d.root, Steps: []Step{}, Activations: []Activation{}, Pending: d.parts.pending, Person: slices.Concat(d.parts.person, person)}
-	moving := slices.DeleteFunc(slices.Clone(d.parts.steps), func(s draftStep) bool { return bytes.Equal(s.Before, s.After) })
+	moving := slices.DeleteFunc(slices.Clone(d.parts.steps), func(s draftStep) bool { return !s.moves() })
 	slices.SortStableFunc(moving, func(a, b draftStep) int { return int(a.kind.Phase - b.kind.Phase) })
 	for _, s := range moving {
 		if s.Rules == nil {

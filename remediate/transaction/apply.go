@@ -1,7 +1,6 @@
 package transaction
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -40,25 +39,45 @@ func (e *FailedError) Error() string {
 
 func (e *FailedError) Unwrap() error { return errors.Join(e.Err, e.Back) }
 
-// Apply does what the plan says and returns the transaction's id. When ctx ends
-// the step in hand is finished and all is taken back. The error is a
-// *RefusedError or a *FailedError.
-func (t *Transactions) Apply(ctx context.Context, plan *remediate.Plan, who string, recheck Recheck) (id string, err error) {
+// Apply does what the plan says. When ctx ends the step in hand is finished and
+// all is taken back. A *RefusedError or a *FailedError says that nothing of it
+// holds; with another error it holds.
+func (t *Transactions) Apply(ctx context.Context, plan *remediate.Plan, who string, recheck Recheck) (Done, error) {
 	head := Head{Format: journalFormat, ID: newID(t.Now()), Started: t.Now().UTC(), Who: who, Version: t.Version, Plan: plan}
 	if err := t.preflight(ctx, head); err != nil {
-		return "", &RefusedError{err}
+		return Done{}, &RefusedError{err}
 	}
 	j, err := begin(t.dir, head, t.Now)
 	if err != nil {
-		return "", &RefusedError{err}
+		return Done{}, &RefusedError{err}
 	}
 	defer j.close()
 	if err := t.forward(ctx, j, recheck); err != nil {
 		failed := &FailedError{ID: j.ID, Err: err}
 		failed.Conflicts, failed.Back = t.back(context.WithoutCancel(ctx), j, rolledBack, err.Error())
-		return j.ID, failed
+		return Done{ID: j.ID}, failed
 	}
-	return j.ID, nil
+	done := Done{ID: j.ID}
+	done.Kept, err = t.finish(context.WithoutCancel(ctx), j)
+	return done, err
+}
+
+// finish cleans up after a commit. What fails is done by the next run.
+func (t *Transactions) finish(ctx context.Context, j *journal) ([]Conflict, error) {
+	kept, err := t.clean(ctx, j)
+	if err == nil {
+		err = j.write(finished, 0, "")
+	}
+	if err != nil {
+		err = fmt.Errorf("the transaction %s holds, but cannot be cleaned up after: %w", j.ID, err)
+	}
+	return kept, err
+}
+
+// Done is a committed transaction.
+type Done struct {
+	ID   string
+	Kept []Conflict // what somebody wrote to files while they were replaced, and where it is
 }
 
 // preflight finds what would go wrong before anything is written.
@@ -77,7 +96,7 @@ func (t *Transactions) preflight(ctx context.Context, h Head) error {
 		switch {
 		case err != nil:
 			errs = append(errs, err)
-		case !bytes.Equal(now, s.Before):
+		case !kind.Equal(now, s.Before):
 			errs = append(errs, &remediate.ConflictError{Target: s.Target, Why: "it has changed since it was planned for: plan again"})
 		default:
 			errs = append(errs, kind.Preflight(ctx, thing, s.Before, s.After))
@@ -119,7 +138,7 @@ func (t *Transactions) forward(ctx context.Context, j *journal, recheck Recheck)
 		}
 		if now, err := kind.Observe(whole, thing); err != nil {
 			return err
-		} else if !bytes.Equal(now, s.After) {
+		} else if !kind.Equal(now, s.After) {
 			return fmt.Errorf("the %s %s is not what it was moved to", s.Kind, s.Target)
 		}
 		if err := j.write(moved, n, ""); err != nil {
@@ -149,26 +168,37 @@ func (t *Transactions) forward(ctx context.Context, j *journal, recheck Recheck)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if err := t.settle(whole, j, false); err != nil {
+	if err := t.each(j, func(k remediate.Kind, thing remediate.Thing, s remediate.Step) error {
+		return k.Settle(whole, thing, s.Before, s.After)
+	}); err != nil {
 		return err
 	}
 	return j.write(committed, 0, "")
 }
 
-// settle lets go of what the moves kept.
-func (t *Transactions) settle(ctx context.Context, j *journal, back bool) error {
+// each calls f for every step, in order, and joins the errors.
+func (t *Transactions) each(j *journal, f func(remediate.Kind, remediate.Thing, remediate.Step) error) error {
 	var errs []error
 	for n := 1; n <= len(j.Plan.Steps); n++ {
 		kind, thing, err := t.kind(j.Head, n)
-		if err != nil {
-			errs = append(errs, err)
-			continue
+		if err == nil {
+			err = f(kind, thing, j.Plan.Steps[n-1])
 		}
-		from, to := j.Plan.Steps[n-1].Before, j.Plan.Steps[n-1].After
-		if back {
-			from, to = to, from
-		}
-		errs = append(errs, kind.Settle(ctx, thing, from, to))
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// clean lets go of what the steps' moves kept, and returns what is kept after all.
+func (t *Transactions) clean(ctx context.Context, j *journal) ([]Conflict, error) {
+	var conflicts []Conflict
+	err := t.each(j, func(k remediate.Kind, thing remediate.Thing, s remediate.Step) error {
+		err := k.Clean(ctx, thing, s.Before, s.After)
+		if remediate.IsConflict(err) {
+			conflicts = append(conflicts, t.conflict(ctx, k, thing, s, err))
+			return nil
+		}
+		return err
+	})
+	return conflicts, err
 }

@@ -19,7 +19,6 @@ func (t *Transactions) back(ctx context.Context, j *journal, end event, why stri
 	}
 	var conflicts []Conflict
 	var errs []error
-	taken := []int{}
 	for n := len(j.Plan.Steps); n >= 1; n-- {
 		if !j.begun(n) {
 			continue
@@ -31,7 +30,7 @@ func (t *Transactions) back(ctx context.Context, j *journal, end event, why stri
 		}
 		s := j.Plan.Steps[n-1]
 		t.tell("back: %s %s", s.Kind, s.Target)
-		err = kind.Move(ctx, thing, s.After, s.Before)
+		err = kind.Back(ctx, thing, s.Before, s.After)
 		switch {
 		case remediate.IsConflict(err):
 			conflict := t.conflict(ctx, kind, thing, s, err)
@@ -40,23 +39,13 @@ func (t *Transactions) back(ctx context.Context, j *journal, end event, why stri
 		case err != nil:
 			errs = append(errs, err)
 		default:
-			taken = append(taken, n)
 			errs = append(errs, j.write(movedBack, n, ""))
 		}
 	}
 	errs = append(errs, t.activate(ctx, j.Plan, true), t.activate(ctx, j.Plan, false))
-	for _, n := range taken {
-		kind, thing, err := t.kind(j.Head, n)
-		if err != nil {
-			continue // said above
-		}
-		s := j.Plan.Steps[n-1]
-		if err := kind.Settle(ctx, thing, s.After, s.Before); remediate.IsConflict(err) {
-			conflicts = append(conflicts, t.conflict(ctx, kind, thing, s, err))
-		} else if err != nil {
-			errs = append(errs, err)
-		}
-	}
+	kept, err := t.clean(ctx, j)
+	conflicts = append(conflicts, kept...)
+	errs = append(errs, err)
 	if err := errors.Join(errs...); err != nil {
 		return conflicts, err
 	}
@@ -111,10 +100,15 @@ func (t *Transactions) recover(ctx context.Context, id string) (*Recovered, erro
 		return nil, err
 	}
 	defer j.close()
-	if j.state() != Open {
+	state := j.state()
+	if state != Open && (state != Committed || j.finished()) {
 		return nil, nil
 	}
 	if err := t.ours(j.Head); err != nil {
+		return nil, err
+	}
+	if state == Committed {
+		_, err := t.finish(ctx, j)
 		return nil, err
 	}
 	end := rolledBack

@@ -55,7 +55,8 @@ const (
 	moving     event = "moving"      // the step's move begins
 	moved      event = "moved"       // and is done
 	activating event = "activating"  // what runs takes up what moved
-	committed  event = "committed"   // it holds; nothing is kept for a rollback
+	committed  event = "committed"   // it holds
+	finished   event = "finished"    // and nothing is kept for a rollback any more
 	goingBack  event = "going back"  // after a failure, a crash, or by undo
 	movedBack  event = "moved back"  // the step
 	conflicted event = "conflict"    // the step was not moved back: somebody has changed its target since
@@ -270,7 +271,7 @@ const (
 func (j *journal) state() State {
 	for i := len(j.records) - 1; i >= 0; i-- {
 		switch j.records[i].Event {
-		case committed:
+		case committed, finished:
 			return Committed
 		case rolledBack:
 			return RolledBack
@@ -291,6 +292,11 @@ func (j *journal) held() bool {
 		}
 	}
 	return false
+}
+
+// finished reports whether a committed transaction was cleaned up after.
+func (j *journal) finished() bool {
+	return len(j.records) > 0 && j.records[len(j.records)-1].Event == finished
 }
 
 // conflicts are the steps that were not moved back, with the reason.

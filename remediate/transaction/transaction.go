@@ -1,7 +1,7 @@
 // Package transaction moves a host from the state before a plan to the state
 // after it, or not at all, and back.
 //
-//	           begin            settle
+//	           begin            commit
 //	(nothing) ------> moving ----------> committed ----> going back --> undone
 //	                    |                  undo
 //	                    |  failure, crash
