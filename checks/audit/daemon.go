@@ -54,13 +54,13 @@ func judgeDaemon(s daemonSeen) (checks.Verdict, error) {
 	boot := checks.Evidence{Source: s.file.Path, Key: daemonUnit + " at boot", Want: "started", Got: state}
 	if s.file.Path == "" {
 		boot.Source = "systemd's unit folders"
-		return checks.Failed("auditd is not installed.", boot), nil
+		return s.failed("auditd is not installed.", boot), nil
 	}
 	if s.boot == "" {
 		if state == "enabled" || state == "alias" {
 			boot.Got += ", but no link leads to it from default.target"
 		}
-		return checks.Failed("The next boot does not start auditd.", boot), nil
+		return s.failed("The next boot does not start auditd.", boot), nil
 	}
 	boot.Source, boot.Want, boot.Got = s.boot, "", state+", started"
 	if errors.Is(s.refusal, host.ErrNotRunning) {
@@ -73,9 +73,15 @@ func judgeDaemon(s daemonSeen) (checks.Verdict, error) {
 		return checks.Verdict{Evidence: []checks.Evidence{now, boot}}, fmt.Errorf("cannot tell whether auditd works: %w", s.refusal)
 	case !s.live.Active():
 		now.Want = "active"
-		return checks.Failed("auditd does not run.", now, boot), nil
+		return s.failed("auditd does not run.", now, boot), nil
 	case s.live.NeedReload:
 		boot.Got += "; its files changed since systemd read them"
 	}
 	return checks.Passed(now, boot), nil
+}
+
+func (s daemonSeen) failed(reason string, at ...checks.Evidence) checks.Verdict {
+	v := checks.Failed(reason, at...)
+	v.Repair = DaemonRepair{Installed: s.file.Path != ""}
+	return v
 }

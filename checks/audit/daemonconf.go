@@ -49,8 +49,10 @@ func daemonConfig(ctx context.Context, h *host.Host, p daemonConfigParams) (chec
 	conf, err := h.AuditdConf(ctx)
 	var refused *auditrule.LineError
 	if errors.As(err, &refused) {
-		return checks.Failed("auditd refuses its configuration: it does not start with it.",
-			at(refused.Pos, "auditd.conf", "a configuration that auditd takes", refused.Reason)), nil
+		v := checks.Failed("auditd refuses its configuration: it does not start with it.",
+			at(refused.Pos, "auditd.conf", "a configuration that auditd takes", refused.Reason))
+		v.Repair = DaemonConfigRepair{File: refused.Pos.File, Refused: true}
+		return v, nil
 	}
 	if err != nil {
 		return checks.Verdict{}, err
@@ -62,7 +64,8 @@ func daemonConfig(ctx context.Context, h *host.Host, p daemonConfigParams) (chec
 // host nor to end recording unseen.
 func judgeDaemonConfig(conf host.AuditdConf, p daemonConfigParams) checks.Verdict {
 	var seen, wrong []checks.Evidence
-	note := func(name string, s auditrule.DaemonSetting, ok bool, want string) {
+	repair := DaemonConfigRepair{File: conf.File}
+	note := func(name string, s auditrule.DaemonSetting, ok bool, want, value string) {
 		got := s.Value
 		if s.Pos.Line == 0 {
 			got += " (auditd's default)"
@@ -74,29 +77,40 @@ func judgeDaemonConfig(conf host.AuditdConf, p daemonConfigParams) checks.Verdic
 		}
 		e.Want = want
 		wrong = append(wrong, e)
+		repair.Options = append(repair.Options, DaemonOption{name, value})
 	}
 	oneOf := func(name string, allowed []string) {
 		s := conf.Get(name)
 		ok := slices.ContainsFunc(allowed, func(a string) bool { return strings.EqualFold(a, s.Value) })
-		note(name, s, ok, "one of "+strings.Join(allowed, ", "))
+		value := preferred[name]
+		if !slices.ContainsFunc(allowed, func(a string) bool { return strings.EqualFold(a, value) }) && len(allowed) > 0 {
+			value = allowed[0]
+		}
+		note(name, s, ok, "one of "+strings.Join(allowed, ", "), value)
 	}
 	oneOf("write_logs", []string{"yes"})
 	oneOf("local_events", []string{"yes"})
 	oneOf("log_format", []string{"raw", "enriched"})
 	oneOf("max_log_file_action", p.MaxLogFileAction)
-	if s := conf.Get("max_log_file_action"); strings.EqualFold(s.Value, "rotate") {
-		logs := conf.Get("num_logs")
-		n, err := strconv.Atoi(logs.Value)
-		note("num_logs", logs, err == nil && n >= p.MinLogs, "at least "+strconv.Itoa(p.MinLogs)+": with fewer nothing is rotated and the log grows")
+	logs := conf.Get("num_logs")
+	n, err := strconv.Atoi(logs.Value)
+	enough, kept := err == nil && n >= p.MinLogs, strconv.Itoa(max(5, p.MinLogs))
+	switch s := conf.Get("max_log_file_action"); {
+	case strings.EqualFold(s.Value, "rotate"):
+		note("num_logs", logs, enough, "at least "+strconv.Itoa(p.MinLogs)+": with fewer nothing is rotated and the log grows", kept)
+	case repair.sets("max_log_file_action", "rotate") && !enough:
+		repair.Options = append(repair.Options, DaemonOption{"num_logs", kept})
 	}
 	oneOf("space_left_action", p.SpaceLeftAction)
 	space := conf.Get("space_left")
-	note("space_left", space, space.Value != "0" && space.Value != "0%", "more than 0: else the warning never comes")
+	note("space_left", space, space.Value != "0" && space.Value != "0%", "more than 0: else the warning never comes", spaceLeftFor(conf.DaemonConf))
 	oneOf("admin_space_left_action", p.AdminSpaceLeftAction)
 	oneOf("disk_full_action", p.DiskFullAction)
 	oneOf("disk_error_action", p.DiskErrorAction)
 	if len(wrong) == 0 {
 		return checks.Passed(seen...)
 	}
-	return checks.Failed("A full or failing disk ends recording unseen, stops the host, or records are not written at all.", wrong...)
+	v := checks.Failed("A full or failing disk ends recording unseen, stops the host, or records are not written at all.", wrong...)
+	v.Repair = repair
+	return v
 }

@@ -85,6 +85,7 @@ var bootOptions = map[string]string{"backlog": "b", "failure": "f", "rate": "r"}
 // next boot loads make of it.
 func withNextBoot(v checks.Verdict, boot auditrule.Loaded, p statusParams) checks.Verdict {
 	var wrong []checks.Evidence
+	repair, _ := v.Repair.(StatusRepair)
 	for _, aspect := range p.Aspects {
 		option := bootOptions[aspect]
 		value, set := boot.Settings[option]
@@ -103,6 +104,7 @@ func withNextBoot(v checks.Verdict, boot auditrule.Loaded, p statusParams) check
 		}
 		if !ok {
 			wrong = append(wrong, at(boot.Places[option], aspect+" at the next boot", want, "-"+option+" "+value))
+			repairStatus(&repair, aspect, p, false)
 		}
 	}
 	switch {
@@ -110,9 +112,11 @@ func withNextBoot(v checks.Verdict, boot auditrule.Loaded, p statusParams) check
 		return v
 	case v.Status == checks.Fail:
 		v.Evidence = append(wrong, v.Evidence...)
-		return v
+	default:
+		v = checks.Failed("The next boot sets what the kernel's audit must not be set to.", append(wrong, v.Evidence...)...)
 	}
-	return checks.Failed("The next boot sets what the kernel's audit must not be set to.", append(wrong, v.Evidence...)...)
+	v.Repair = repair
+	return v
 }
 
 const statusSource = "kernel audit status"
@@ -120,14 +124,26 @@ const statusSource = "kernel audit status"
 // judgeStatus compares the kernel's status with what is wanted of it.
 func judgeStatus(s host.AuditStatus, c collector, p statusParams) checks.Verdict {
 	var seen, wrong []checks.Evidence
+	var repair StatusRepair
 	note := func(aspect string, ok bool, key, want, got string) {
 		if !slices.Contains(p.Aspects, aspect) {
 			return
 		}
 		if ok {
 			seen = append(seen, checks.Evidence{Source: statusSource, Key: key, Got: got})
-		} else {
-			wrong = append(wrong, checks.Evidence{Source: statusSource, Key: key, Want: want, Got: got})
+			return
+		}
+		wrong = append(wrong, checks.Evidence{Source: statusSource, Key: key, Want: want, Got: got})
+		repairStatus(&repair, aspect, p, true)
+		switch {
+		case (aspect == "enabled" || aspect == "collector") && c.PID == 0:
+			repair.Daemon = true // it enables auditing, too
+		case aspect == "enabled":
+			repair.Switches = append(repair.Switches, Switch{Name: "enabled", Option: "e", Value: 1, Now: true})
+		case aspect == "collector":
+			repair.Person = append(repair.Person, fmt.Sprintf("stop %s, which takes the audit records in place of auditd, and start auditd.service", c.Exe))
+		case aspect == "lost":
+			repair.Person = append(repair.Person, "find out what made more records than could be kept (aureport -k -i), then reset the counter with auditctl --reset-lost")
 		}
 	}
 	enabled := map[uint32]string{0: "0 (off)", 1: "1 (on)", 2: "2 (on, locked until the next boot)"}[s.Enabled]
@@ -152,7 +168,9 @@ func judgeStatus(s host.AuditStatus, c collector, p statusParams) checks.Verdict
 	if len(wrong) == 0 {
 		return checks.Passed(seen...)
 	}
-	return checks.Failed(statusReasons[wrong[0].Key], append(wrong, seen...)...)
+	v := checks.Failed(statusReasons[wrong[0].Key], append(wrong, seen...)...)
+	v.Repair = repair
+	return v
 }
 
 var statusReasons = map[string]string{

@@ -75,6 +75,9 @@ func watch(ctx context.Context, h *host.Host, p WatchParams) (checks.Verdict, er
 	}
 	v, err := judgeWatch(sides)
 	v.Evidence = append(v.Evidence, absent...)
+	if v.Status == checks.Fail {
+		v.Repair = p
+	}
 	return v, err
 }
 
