@@ -38,4 +38,11 @@ var Checks = []checks.Check{
 		Needs:   host.Root,
 		Binding: checks.Params(membersParams{}, members),
 	},
+	{
+		Name:    "certificate",
+		Looks:   "Opens files of certificates by their paths, or patterns for them: PEM, JKS, PKCS#12 and single certificates, told by their content. Validity is judged by the time of the time servers where the clock could be compared with them, else by the host's clock.",
+		Blind:   "JCEKS and BKS stores, which are errors, and more than 1,000 entries in one. Whether a certificate was revoked, whether those who connect trust its root, and whether the service that uses it has read it since it was written.",
+		Needs:   host.Root,
+		Binding: checks.Params(certificateParams{}, certificates),
+	},
 }
