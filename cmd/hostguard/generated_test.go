@@ -99,6 +99,7 @@ var namedTypes = schema.Named{
 	reflect.TypeFor[config.Choice]():    {"enum": []any{"any", "yes", "no"}},
 	reflect.TypeFor[attested.Date]():    {"type": "string", "pattern": `^[0-9]{4}-[0-9]{2}-[0-9]{2}$`},
 	reflect.TypeFor[config.Folders]():   {"oneOf": []any{schema.Object{"type": "string"}, schema.Object{"type": "array", "items": schema.Object{"type": "string"}}}},
+	reflect.TypeFor[config.Addresses](): {"oneOf": []any{schema.Object{"type": "string"}, schema.Object{"type": "array", "items": schema.Object{"type": "string"}}}},
 	reflect.TypeFor[[]config.Port]():    {"type": "array", "items": schema.Object{"type": "string", "pattern": `^[1-9][0-9]*/(tcp|udp)$`}},
 	reflect.TypeFor[[]config.Server]():  texts,
 	reflect.TypeFor[[]config.Account](): texts,

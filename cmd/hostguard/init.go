@@ -212,8 +212,32 @@ var examples = map[string]string{
 	"services.allow":   "[node_exporter.service]",
 	"ports.allow":      "[9100/tcp]",
 	"storage.watch":    "{unit: df-watch.timer}",
-	"attestations":     "[{rule: SSH-031, owner: J. Doe, note: asked each user, date: 2026-01-31, expires: 2026-04-30}]",
-	"parameters":       "{CLK-001: {}}",
+
+	"storage.warn.free":            "10%",
+	"storage.warn.free_bytes":      "1GiB",
+	"storage.warn.free_inodes":     "10%",
+	"storage.warn.full_within":     "24h",
+	"storage.critical.free":        "5%",
+	"storage.critical.free_bytes":  "512MiB",
+	"storage.critical.free_inodes": "5%",
+	"storage.critical.full_within": "2h",
+
+	"notify.smtp.relay":         "mail.example.org:587",
+	"notify.smtp.to":            "ops@example.org",
+	"notify.smtp.from":          "hostguard@example.org",
+	"notify.smtp.user":          "hostguard",
+	"notify.smtp.password_file": "/etc/hostguard/smtp.password",
+	"notify.webhook":            "https://chat.example.org/hooks/operations",
+	"notify.repeat":             "1h",
+
+	"schedule.by":            "timer",
+	"schedule.storage_watch": `"*/10 * * * *"`,
+	"schedule.log_copy":      `"10 1 * * *"`,
+	"schedule.key_reminder":  `"20 7 * * *"`,
+	"schedule.check":         `"40 5 * * *"`,
+
+	"attestations": "[{rule: SSH-031, owner: J. Doe, note: asked each user, date: 2026-01-31, expires: 2026-04-30}]",
+	"parameters":   "{CLK-001: {}}",
 }
 
 // configText is a configuration with every key and its meaning: what was
@@ -227,10 +251,7 @@ func configText(found []discovery) []byte {
 }
 
 func configKeys(b *bytes.Buffer, section string, t reflect.Type, found []discovery) {
-	indent := ""
-	if section != "" {
-		indent = "  "
-	}
+	indent := strings.Repeat("  ", strings.Count(section, "."))
 	for _, f := range strictyaml.FieldsOf(t) {
 		key := section + f.Name
 		if section == "" {
@@ -248,9 +269,10 @@ func configKeys(b *bytes.Buffer, section string, t reflect.Type, found []discove
 		default:
 			// A section without any value set would be an empty mapping.
 			if !slices.ContainsFunc(found, func(d discovery) bool { return strings.HasPrefix(d.Key, key+".") }) {
-				fmt.Fprintf(b, "#")
+				fmt.Fprintf(b, "%s#%s:\n", indent, f.Name)
+			} else {
+				fmt.Fprintf(b, "%s%s:\n", indent, f.Name)
 			}
-			fmt.Fprintf(b, "%s:\n", f.Name)
 			configKeys(b, key+".", f.Type, found)
 		}
 	}

@@ -31,6 +31,8 @@ type Config struct {
 	Services     Services                   `yaml:"services" doc:"Services that belong here besides those of the profile."`
 	Ports        Ports                      `yaml:"ports" doc:"Listeners that belong here besides those of the profile."`
 	Storage      Storage                    `yaml:"storage" doc:"How file systems are watched."`
+	Notify       Notify                     `yaml:"notify" doc:"Whom hostguard's jobs tell of what they find, besides syslog."`
+	Schedule     Schedule                   `yaml:"schedule" doc:"When hostguard's jobs run. hostguard fix installs them."`
 	Attestations []attested.Attestation     `yaml:"attestations" doc:"What a person vouches for because no program can see it: one for each rule that asks for it (hostguard list rules, check attestation)."`
 	Parameters   map[string]strictyaml.Node `yaml:"parameters" doc:"Per rule: parameters of its check (hostguard explain ID)."`
 
@@ -75,6 +77,9 @@ type Ports struct {
 // Storage names somebody else's watch over the file systems.
 type Storage struct {
 	Watch Watch `yaml:"watch" doc:"The job that notifies before a file system is full, when it is not hostguard's own. Exactly one of its keys."`
+
+	Warn     Limits `yaml:"warn" doc:"When hostguard's own watch warns. As the rules about room have it when not given, and when it would be full within a day."`
+	Critical Limits `yaml:"critical" doc:"When it calls the state critical. At half of that when not given, and when it would be full within two hours."`
 }
 
 // Watch names one job.
@@ -100,7 +105,7 @@ func (w *Watch) UnmarshalNode(n strictyaml.Node) error {
 // later are keys of the design whose meaning this version does not know yet.
 // They are refused by name, because a waiver that is silently not honoured is
 // as bad as a setting that is not.
-var later = []string{"logs", "notify", "waivers"}
+var later = []string{"logs", "waivers"}
 
 // Load reads a configuration file that nobody but root could have written (see
 // trustedfile). Without a name it reads DefaultFile, and an absent one is an
@@ -200,6 +205,7 @@ func keysOf(prefix string, t reflect.Type) []string {
 	for _, f := range strictyaml.FieldsOf(t) {
 		switch {
 		case f.Name == "parameters" || f.Name == "attestations": // of rules, not of checks
+		case f.Type == reflect.TypeFor[Notify]() || f.Type == reflect.TypeFor[Schedule]() || f.Type == reflect.TypeFor[Limits](): // of jobs
 		case f.Type.Kind() == reflect.Struct && f.Type != reflect.TypeFor[Watch]():
 			keys = append(keys, keysOf(prefix+f.Name+".", f.Type)...)
 		default:
