@@ -20,7 +20,8 @@ import (
 // need microseconds, healthy network ones milliseconds.
 const defaultStatTimeout = quantity.Duration(2 * time.Second)
 
-type freeParams struct {
+// FreeParams say which file systems must have how much room.
+type FreeParams struct {
 	Paths         []string          `yaml:"paths" doc:"Absolute paths whose file systems must have room."`
 	Docker        bool              `yaml:"docker" doc:"Docker's data root is one of them."`
 	Connector     bool              `yaml:"connector" doc:"The connector's folders are among them: its own, what it mounts, and its volumes."`
@@ -31,7 +32,7 @@ type freeParams struct {
 }
 
 // Validate wants something to look at, by absolute paths.
-func (p freeParams) Validate() error {
+func (p FreeParams) Validate() error {
 	if len(p.Paths) == 0 && !p.Docker && !p.Connector {
 		return errors.New("want paths, docker or connector")
 	}
@@ -53,7 +54,36 @@ type measured struct {
 	err      error
 }
 
-func free(ctx context.Context, h *host.Host, p freeParams) (checks.Verdict, error) {
+func free(ctx context.Context, h *host.Host, p FreeParams) (checks.Verdict, error) {
+	all, unknown := measure(ctx, h, p)
+	return judgeFree(all, unknown, p)
+}
+
+// FileSystem is one file system with the paths that it carries.
+type FileSystem struct {
+	host.Capacity
+	Paths []string
+}
+
+// Unmeasured is a path whose file system could not be measured.
+type Unmeasured struct {
+	Path string
+	Err  error
+}
+
+// Measure returns the file systems that are meant, each once, and what could
+// not be seen: paths, and why it is not known which.
+func Measure(ctx context.Context, h *host.Host, p FreeParams) (systems []*FileSystem, unmeasured []Unmeasured, unknown []error) {
+	all, unknown := measure(ctx, h, p)
+	for _, m := range all {
+		if m.err != nil {
+			unmeasured = append(unmeasured, Unmeasured{m.path, m.err})
+		}
+	}
+	return grouped(all), unmeasured, unknown
+}
+
+func measure(ctx context.Context, h *host.Host, p FreeParams) ([]measured, []error) {
 	paths, unknown := pathsOf(ctx, h, p)
 	ctx, cancel := context.WithTimeoutCause(ctx, time.Duration(p.Timeout), fmt.Errorf("nothing within %v", p.Timeout))
 	defer cancel()
@@ -66,11 +96,11 @@ func free(ctx context.Context, h *host.Host, p freeParams) (checks.Verdict, erro
 		})
 	}
 	wg.Wait()
-	return judgeFree(all, unknown, p)
+	return all, unknown
 }
 
 // pathsOf returns the paths to measure, and why some are not known.
-func pathsOf(ctx context.Context, h *host.Host, p freeParams) (paths []string, unknown []error) {
+func pathsOf(ctx context.Context, h *host.Host, p FreeParams) (paths []string, unknown []error) {
 	paths = slices.Clone(p.Paths)
 	if p.Docker {
 		layout, err := h.DockerLayout(ctx)
@@ -105,33 +135,38 @@ func pathsOf(ctx context.Context, h *host.Host, p freeParams) (paths []string, u
 // imageTypes are file systems that are made full and can only be read.
 var imageTypes = []string{"squashfs", "iso9660", "erofs", "cramfs", "romfs"}
 
-// fileSystem is one file system with the paths that it carries.
-type fileSystem struct {
-	host.Capacity
-	paths []string
+// Image reports whether the file system was made full and can only be read.
+func (s *FileSystem) Image() bool { return slices.Contains(imageTypes, s.Mount.Type) }
+
+// grouped returns each file system once, whatever number of paths and bind
+// mounts lead to it, by its mount point.
+func grouped(all []measured) []*FileSystem {
+	var systems []*FileSystem
+	for _, m := range all {
+		if m.err != nil {
+			continue
+		}
+		i := slices.IndexFunc(systems, func(s *FileSystem) bool { return s.Mount.Device == m.capacity.Mount.Device })
+		if i < 0 {
+			systems, i = append(systems, &FileSystem{Capacity: m.capacity}), len(systems)
+		}
+		systems[i].Paths = append(systems[i].Paths, m.path)
+	}
+	slices.SortFunc(systems, func(a, b *FileSystem) int { return cmp.Compare(a.Mount.Point, b.Mount.Point) })
+	return systems
 }
 
-// judgeFree judges each file system once, whatever number of paths and bind
-// mounts lead to it. Something that could not be measured is an error unless
+// judgeFree judges each file system once. Something that could not be measured is an error unless
 // something else fails.
-func judgeFree(all []measured, unknown []error, p freeParams) (checks.Verdict, error) {
-	var systems []*fileSystem
+func judgeFree(all []measured, unknown []error, p FreeParams) (checks.Verdict, error) {
 	for _, m := range all {
 		if m.err != nil {
 			unknown = append(unknown, m.err)
-			continue
 		}
-		i := slices.IndexFunc(systems, func(s *fileSystem) bool { return s.Mount.Device == m.capacity.Mount.Device })
-		if i < 0 {
-			systems, i = append(systems, &fileSystem{Capacity: m.capacity}), len(systems)
-		}
-		systems[i].paths = append(systems[i].paths, m.path)
 	}
-	slices.SortFunc(systems, func(a, b *fileSystem) int { return cmp.Compare(a.Mount.Point, b.Mount.Point) })
-
 	var seen, short []checks.Evidence
 	var full []string
-	for _, s := range systems {
+	for _, s := range grouped(all) {
 		evidence, bad := s.judge(p)
 		seen = append(seen, evidence...)
 		if bad != nil {
@@ -151,10 +186,10 @@ func judgeFree(all []measured, unknown []error, p freeParams) (checks.Verdict, e
 }
 
 // judge returns what was seen of a file system, and of that what is too little.
-func (s *fileSystem) judge(p freeParams) (seen, short []checks.Evidence) {
+func (s *FileSystem) judge(p FreeParams) (seen, short []checks.Evidence) {
 	place := fmt.Sprintf("%s (%s on %s)", s.Mount.Point, s.Mount.Type, s.Mount.Source)
-	carries := "carries " + strings.Join(s.paths, ", ")
-	if slices.Contains(imageTypes, s.Mount.Type) {
+	carries := "carries " + strings.Join(s.Paths, ", ")
+	if s.Image() {
 		return []checks.Evidence{{Source: place, Key: "room", Got: "an image, which is always full and cannot be written; " + carries}}, nil
 	}
 	// What is reserved for root counts as neither: df(1) reckons so.

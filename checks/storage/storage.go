@@ -17,7 +17,7 @@ var Checks = []checks.Check{
 		Looks: "Asks each file system that carries one of the paths how many bytes and inodes ordinary users and containers may still use (statfs). A path that does not exist yet is judged by the folder in which it would be made.",
 		Blind: "Quotas, thin volumes and images that are larger than what lies below them; on btrfs and zfs free space is the file system's own estimate.",
 		Needs: host.Running | host.Root,
-		Binding: checks.Params(freeParams{
+		Binding: checks.Params(FreeParams{
 			MinFree: 10, MinFreeBytes: quantity.Bytes(1 << 30), MinFreeInodes: 10,
 			Timeout: defaultStatTimeout,
 		}, free),

@@ -28,7 +28,7 @@ func fsys(device, point string, change func(*host.Capacity)) host.Capacity {
 
 func TestJudgeFree(t *testing.T) { // HARD-CASES 33
 	t.Parallel()
-	params := Checks[0].Defaults.(freeParams)
+	params := Checks[0].Defaults.(FreeParams)
 	on := func(path string, c host.Capacity) measured { return measured{path: path, capacity: c} }
 	tests := map[string]struct {
 		all     []measured
@@ -246,9 +246,9 @@ func TestJudgeProcess(t *testing.T) {
 func TestParametersThatMakeNoSense(t *testing.T) {
 	t.Parallel()
 	for name, p := range map[string]checks.Validator{
-		"nothing to look at":   freeParams{Timeout: 1},
-		"a relative path":      freeParams{Timeout: 1, Paths: []string{"var"}},
-		"no time to wait":      freeParams{Docker: true},
+		"nothing to look at":   FreeParams{Timeout: 1},
+		"a relative path":      FreeParams{Timeout: 1, Paths: []string{"var"}},
+		"no time to wait":      FreeParams{Docker: true},
 		"two jobs":             watchParams{Watch: watchJob{Unit: "a.timer", Cron: "/etc/cron.d/a"}},
 		"a socket":             watchParams{Watch: watchJob{Unit: "a.socket"}},
 		"a bare process":       watchParams{Watch: watchJob{Process: "mon"}},
