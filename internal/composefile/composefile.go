@@ -63,6 +63,8 @@ type Service struct {
 	Environment []EnvVar      // what environment: says, sorted by name; see Project.EnvironmentOf
 	EnvFiles    []EnvFile     // in the order in which they are read
 	Command     []secret.Text // the words of entrypoint: and command:
+
+	Rights Rights
 }
 
 // A Mount is what a service mounts at a path of its container.
@@ -70,6 +72,8 @@ type Mount struct {
 	Target string // in the container, cleaned
 	Bind   string // host path, absolute; empty: none
 	Volume string // key of a named volume; both empty: an anonymous volume, tmpfs …
+
+	ReadOnly bool
 }
 
 // A Volume is a named volume.

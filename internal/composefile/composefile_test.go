@@ -73,7 +73,7 @@ secrets:
 				File: "/srv/tc/0.yml", Line: 3, CPUs: "1", Memory: "1024M", LogSize: "200M",
 				Binds: []string{"/data/ecc", "/srv/outside", "/srv/tc/ecc_cert"}, Volumes: []string{"ecc_data", "shared"},
 				Mounts: []Mount{
-					{Target: "/cert", Bind: "/srv/tc/ecc_cert"}, {Target: "/data", Bind: "/data/ecc"}, {Target: "/home/nobody/data", Volume: "ecc_data"},
+					{Target: "/cert", Bind: "/srv/tc/ecc_cert", ReadOnly: true}, {Target: "/data", Bind: "/data/ecc"}, {Target: "/home/nobody/data", Volume: "ecc_data"},
 					{Target: "/out", Bind: "/srv/outside"}, {Target: "/shared", Volume: "shared"}, {Target: "/anonymous"},
 				},
 				EnvFiles: []EnvFile{{Path: "/srv/tc/ecc.env"}, {Path: "/srv/tc/extra.env", Optional: true}},

@@ -212,7 +212,7 @@ func (l *loader) project() (Project, error) {
 			volumes[m.volume], used[m.volume] = true, true
 		}
 		for _, m := range s.mounts {
-			s.Mounts = append(s.Mounts, Mount{Target: m.target, Bind: m.bind, Volume: m.volume})
+			s.Mounts = append(s.Mounts, Mount{Target: m.target, Bind: m.bind, Volume: m.volume, ReadOnly: m.readOnly})
 		}
 		s.Binds, s.Volumes = slices.Sorted(maps.Keys(binds)), slices.Sorted(maps.Keys(volumes))
 		s.EnvFiles = distinctEnvFiles(s.envFiles)

@@ -16,6 +16,8 @@ type mount struct {
 	volume string // key of a named volume
 	text   string // the entry as it was written, variables replaced
 	short  bool   // in the form SOURCE:TARGET
+
+	readOnly bool
 }
 
 func (l *loader) readMounts(n *yaml.Node) ([]mount, error) {
@@ -68,6 +70,7 @@ func (l *loader) shortMount(n *yaml.Node) (mount, error) {
 		return mount{target: path.Clean(parts[0]), text: spec, short: true}, nil
 	}
 	m := mount{target: path.Clean(parts[1]), text: spec, short: true}
+	m.readOnly = len(parts) == 3 && slices.Contains(strings.Split(parts[2], ","), "ro")
 	if strings.ContainsAny(parts[0][:1], "./~") {
 		m.bind, err = l.absolute(n, parts[0])
 	} else {
@@ -103,7 +106,7 @@ func (l *loader) longMount(n *yaml.Node) (mount, error) {
 	if err != nil {
 		return mount{}, err
 	}
-	m := mount{target: path.Clean(target), text: fmt.Sprint(all)}
+	m := mount{target: path.Clean(target), text: fmt.Sprint(all), readOnly: all["read_only"] == "true"}
 	if source == nil {
 		return m, nil
 	}

@@ -100,6 +100,7 @@ func asFiles(texts []string) []File {
 func comparable(t *testing.T, p Project) Project {
 	for i := range p.Services {
 		s := &p.Services[i]
+		sortRights(&s.Rights)
 		env, err := p.EnvironmentOf(*s, func(f EnvFile) ([]byte, error) {
 			data, err := os.ReadFile(f.Path)
 			if f.Optional && errors.Is(err, fs.ErrNotExist) {
@@ -210,7 +211,7 @@ func oracle(env string, files []string) (Project, error) {
 			out.Command = append(out.Command, secret.New(word))
 		}
 		for _, v := range s.Volumes {
-			m := Mount{Target: path.Clean(v.Target)}
+			m := Mount{Target: path.Clean(v.Target), ReadOnly: v.ReadOnly}
 			switch v.Type {
 			case "bind":
 				m.Bind = path.Clean(v.Source)
@@ -226,6 +227,7 @@ func oracle(env string, files []string) (Project, error) {
 				used[v.Source] = true
 			}
 		}
+		out.Rights = rightsOf(s)
 		slices.SortFunc(out.Ports, func(a, b Port) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
 		slices.Sort(out.Profiles)
 		sortMounts(out.Mounts)
@@ -368,6 +370,7 @@ func (g generator) file() string {
 		if g.IntN(3) == 0 {
 			fmt.Fprintf(&b, "    logging: {%soptions: {max-size: %q}}\n", pick(g, "", "driver: local, ", "driver: json-file, "), g.text("10m", "200M"))
 		}
+		b.WriteString(g.rights())
 		if i > 0 && g.IntN(4) == 0 {
 			b.WriteString("    extends: " + pick(g, "s0", "{service: s0}") + "\n")
 		}

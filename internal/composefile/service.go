@@ -23,6 +23,9 @@ func (l *loader) readService(file string, pairs []pair) (service, error) {
 	var limits struct{ cpus, memory string } // the older keys
 	var err error
 	for _, p := range pairs {
+		if err := l.readRights(&s.Rights, p.key, p.node); err != nil {
+			return s, err
+		}
 		switch p.key {
 		case "image":
 			s.Image, err = l.text(p.node)
@@ -181,6 +184,7 @@ func merge(base, over service) service {
 		}
 	}
 	m.Profiles = append(slices.Clone(base.Profiles), over.Profiles...)
+	m.Rights = mergeRights(base.Rights, over.Rights)
 	m.Ports = append(slices.Clone(base.Ports), over.Ports...)
 	m.mounts = addMounts(base.mounts, over.mounts)
 	m.envFiles = append(slices.Clone(base.envFiles), over.envFiles...)

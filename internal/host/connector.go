@@ -48,6 +48,10 @@ type ComposeService struct {
 	Memory     string // deploy.resources.limits.memory or mem_limit; empty: no limit
 	LogDriver  string // logging.driver; empty: the daemon's
 	LogMaxSize string // logging.options.max-size; empty: no limit
+
+	Container string             // container_name
+	Mounts    []ContainerMount   // binds and named volumes, sorted by destination
+	Rights    composefile.Rights // what it may do on the host besides
 }
 
 type connectorFacts struct {

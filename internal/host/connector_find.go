@@ -198,6 +198,7 @@ func services(c *Connector, project composefile.Project, binds map[string]bool) 
 		c.Services = append(c.Services, ComposeService{
 			Name: s.Name, Image: s.Image, File: s.File, Line: s.Line, Replicas: s.Replicas, Profiles: s.Profiles, Ports: s.Ports,
 			CPUs: s.CPUs, Memory: s.Memory, LogDriver: s.LogDriver, LogMaxSize: s.LogSize,
+			Container: s.Container, Mounts: mountsOf(s, project), Rights: s.Rights,
 		})
 		for _, b := range s.Binds {
 			binds[b] = true
@@ -206,6 +207,25 @@ func services(c *Connector, project composefile.Project, binds map[string]bool) 
 	for _, f := range project.Files { // configs and secrets are mounted too
 		binds[f] = true
 	}
+}
+
+// mountsOf are the binds and named volumes of a service, as docker will name
+// them.
+func mountsOf(s composefile.Service, project composefile.Project) []ContainerMount {
+	var mounts []ContainerMount
+	for _, m := range s.Mounts {
+		switch {
+		case m.Bind != "":
+			mounts = append(mounts, ContainerMount{Type: "bind", Source: m.Bind, Destination: m.Target, ReadWrite: !m.ReadOnly})
+		case m.Volume != "":
+			i := slices.IndexFunc(project.Volumes, func(v composefile.Volume) bool { return v.Key == m.Volume })
+			if i >= 0 {
+				mounts = append(mounts, ContainerMount{Type: "volume", Name: project.Volumes[i].Name, Destination: m.Target, ReadWrite: !m.ReadOnly})
+			}
+		}
+	}
+	slices.SortFunc(mounts, func(a, b ContainerMount) int { return strings.Compare(a.Destination, b.Destination) })
+	return mounts
 }
 
 // locateVolumes fills in where the data of volumes lie: as the daemon says,
