@@ -7,7 +7,7 @@ import (
 )
 
 // removeFolder removes a folder that is as it was made, and empty.
-func (p *place) removeFolder(from State) error {
+func (p *place) removeFolder(from State, n names) error {
 	now, _, err := p.lookAtAny(p.base)
 	if err != nil {
 		return p.errorf("%w", err)
@@ -24,7 +24,10 @@ func (p *place) removeFolder(from State) error {
 	case err != nil:
 		return p.errorf("cannot remove the folder: %w", renaming(err))
 	}
-	return p.syncFolder()
+	if err := p.syncFolder(); err != nil {
+		return errors.Join(err, p.moveNew(from, n))
+	}
+	return nil
 }
 
 // backFolder takes back that a folder was made or removed.
@@ -38,7 +41,7 @@ func (p *place) backFolder(from, to State, n names) error {
 	case !now.Equal(to):
 		return p.conflict(differs(now, to))
 	case to.Type == Folder:
-		return p.removeFolder(to)
+		return p.removeFolder(to, n)
 	}
 	return p.moveNew(from, n)
 }

@@ -26,7 +26,7 @@ func Move(root, name string, from, to State, id string) error {
 	case isMeta(from):
 		return p.moveMeta(from, to)
 	case from.Type == Folder:
-		return p.removeFolder(from)
+		return p.removeFolder(from, n)
 	case from.Type == Absent:
 		return p.moveNew(to, n)
 	case to.Type == Absent:

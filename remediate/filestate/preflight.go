@@ -100,7 +100,7 @@ func (p *place) checkPath(from State) error {
 		if err := p.checkFlags(p.fd(), p.base, "it"); err != nil {
 			return err
 		}
-		if !trusted(from.UID) {
+		if from.Type == File && !trusted(from.UID) {
 			return p.errorf("it belongs to uid %d, who could change it at the same time", from.UID)
 		}
 	}

@@ -210,12 +210,15 @@ func (s State) valid() error {
 	case File:
 		ok = s.Target == "" && len(s.Content) <= MaxContent
 	case Link:
-		ok = s.Target != "" && !strings.Contains(s.Target, "\x00") && s.Mode == 0 && s.Content == nil && len(s.Xattrs) == 0
+		ok = s.Target != "" && !strings.Contains(s.Target, "\x00") && utf8.ValidString(s.Target) && s.Mode == 0 && s.Content == nil && len(s.Xattrs) == 0
 	case Folder, FileMeta, FolderMeta:
 		ok = s.Target == "" && s.Content == nil
 	}
+	for name := range s.Xattrs { // JSON cannot keep others
+		ok = ok && utf8.ValidString(name)
+	}
 	if !ok {
-		return fmt.Errorf("the state of type %q holds what does not go together", s.Type)
+		return fmt.Errorf("its state of type %q holds what cannot be recorded or does not go together", s.Type)
 	}
 	return nil
 }
