@@ -42,6 +42,10 @@ func TestConnectorNamed(t *testing.T) {
 		},
 		Services: []ComposeService{{
 			Name: "ecc-provider", Image: "rdlabengpa/ids_execution_core_container:v1", File: "/opt/tc/docker-compose.override.yml", Line: 1,
+			Mounts: []ContainerMount{
+				{Type: "volume", Name: "trueconnector_bound", Destination: "/b", ReadWrite: true}, {Type: "bind", Source: "/opt/tc/cert", Destination: "/cert", ReadWrite: true},
+				{Type: "volume", Name: "trueconnector_data", Destination: "/d", ReadWrite: true}, {Type: "volume", Name: "ext", Destination: "/e", ReadWrite: true},
+			},
 		}},
 	}}
 	if diff := cmp.Diff(want, connectors); diff != "" {
