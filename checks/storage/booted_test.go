@@ -85,5 +85,16 @@ func TestWatchOnABootedHost(t *testing.T) {
 	if out := strings.TrimSpace(h.Must("systemctl", "is-active", ownTimer)); out != "active" {
 		t.Fatal(out)
 	}
+	check("hostguard's own, which never succeeded", "storage-watch {}", "fail: never succeeded")
+	h.WriteFile(OwnStamp, "")
 	check("hostguard's own", "storage-watch {}", "pass")
+	h.Must("touch", "-d", "-3 hours", OwnStamp)
+	check("hostguard's own, which succeeds no more", "storage-watch {}", "fail: missed two")
+
+	h.WriteFile(ownTable, "*/10 * * * * root /usr/local/bin/hostguard watch storage --quiet\n20 1 * * * root /usr/local/bin/hostguard logs copy\n")
+	check("hostguard's own of cron, which succeeds no more", "storage-watch {}", "fail: missed two")
+	h.Must("touch", OwnStamp)
+	check("hostguard's own of cron", "storage-watch {}", "pass")
+	h.Must("systemctl", "disable", "cron.service")
+	check("hostguard's own of a cron that is not started at boot", "storage-watch {}", "fail: cron daemon")
 }

@@ -2,16 +2,10 @@ package storage
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"path"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/hostguard/hostguard/checks"
-	"github.com/hostguard/hostguard/internal/cronconf"
 	"github.com/hostguard/hostguard/internal/host"
 )
 
@@ -29,11 +23,9 @@ func (p copyJobParams) Validate() error {
 // succeeds is seen from the copies.
 var logCopy = job{name: "log copy", seen: true, every: 25 * time.Hour}
 
-// What hostguard installs for its own copy: an entry of its cron table, or a timer.
-const (
-	ownTable     = "/etc/cron.d/hostguard"
-	ownCopyTimer = "hostguard-logs-copy.timer"
-)
+// ownCopyTimer is what hostguard installs for its own copy where there is no
+// cron; else it is an entry of its cron table.
+const ownCopyTimer = "hostguard-logs-copy.timer"
 
 func copyJob(ctx context.Context, h *host.Host, p copyJobParams) (checks.Verdict, error) {
 	now := time.Now()
@@ -46,7 +38,7 @@ func copyJob(ctx context.Context, h *host.Host, p copyJobParams) (checks.Verdict
 	case w.Watch.Process != "":
 		return logCopy.watchProcess(ctx, h, w, now)
 	}
-	command, err := ownCopyCommand(h)
+	command, err := ownCommand(h, copiesLogs)
 	if err != nil {
 		return checks.Verdict{}, fmt.Errorf("cannot tell whether hostguard's own log copy is scheduled: %w", err)
 	}
@@ -65,31 +57,7 @@ func copyJob(ctx context.Context, h *host.Host, p copyJobParams) (checks.Verdict
 	return logCopy.watchUnit(ctx, h, ownCopyTimer, now)
 }
 
-// ownCopyCommand returns the command of hostguard's cron table that copies
-// logs, empty when it has none.
-func ownCopyCommand(h *host.Host) (string, error) {
-	data, err := h.ReadFile(ownTable)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
-	}
-	if err != nil {
-		return "", err
-	}
-	for _, e := range cronconf.Parse(data, true).Entries {
-		if copiesLogs(e.Command) {
-			return e.Command, nil
-		}
-	}
-	return "", nil
-}
-
-// copiesLogs reports whether a command is hostguard's copy of logs and writes
-// what it says: --dry-run would not.
-func copiesLogs(command string) bool {
-	words := strings.Fields(command)
-	return len(words) >= 3 && path.Base(words[0]) == "hostguard" && words[1] == "logs" && words[2] == "copy" &&
-		!slices.ContainsFunc(words, func(w string) bool { return strings.HasPrefix(w, "--dry-run") || strings.HasPrefix(w, "#") })
-}
+func copiesLogs(command string) bool { return runsOwn(command, "logs", "copy") }
 
 // tooSeldom reports whether two times of a job, of which due is the earlier,
 // lie too far back.

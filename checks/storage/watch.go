@@ -40,9 +40,6 @@ type watchJob struct {
 	Process string `yaml:"process" doc:"The path of a program that runs all the time."`
 }
 
-// ownTimer is the timer that hostguard installs for its own watch.
-const ownTimer = "hostguard-storage.timer"
-
 // Validate wants one way at most, and names that can be looked up.
 func (p watchParams) Validate() error {
 	named := 0
@@ -78,13 +75,5 @@ func watch(ctx context.Context, h *host.Host, p watchParams) (checks.Verdict, er
 	case p.Watch.Process != "":
 		return storageWatch.watchProcess(ctx, h, p, now)
 	}
-	units, err := h.Units(ctx, ownTimer)
-	if err != nil {
-		return checks.Verdict{}, fmt.Errorf("cannot tell whether hostguard's own watch is installed: %w", err)
-	}
-	if own := units[ownTimer]; !own.Installed() {
-		return checks.Failed("No storage watch is configured: nobody learns that a file system fills up.",
-			checks.Evidence{Source: ownTimer, Key: "storage watch", Want: "hostguard's own, or another named with storage.watch in hostguard.yaml", Got: "neither"}), nil
-	}
-	return storageWatch.watchUnit(ctx, h, ownTimer, now)
+	return ownWatch(ctx, h, now)
 }
