@@ -222,6 +222,12 @@ var examples = map[string]string{
 	"storage.critical.free_inodes": "5%",
 	"storage.critical.full_within": "2h",
 
+	"logs.reader": "tclogs",
+	"logs.group":  "tclogs",
+	"logs.dir":    config.DefaultLogsDir,
+	"logs.keep":   "90d",
+	"logs.job":    "{unit: copy-logs.timer}",
+
 	"notify.smtp.relay":         "mail.example.org:587",
 	"notify.smtp.to":            "ops@example.org",
 	"notify.smtp.from":          "hostguard@example.org",

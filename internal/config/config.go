@@ -31,6 +31,7 @@ type Config struct {
 	Services     Services                   `yaml:"services" doc:"Services that belong here besides those of the profile."`
 	Ports        Ports                      `yaml:"ports" doc:"Listeners that belong here besides those of the profile."`
 	Storage      Storage                    `yaml:"storage" doc:"How file systems are watched."`
+	Logs         Logs                       `yaml:"logs" doc:"Who reads copies of the connector's logs, and where they are."`
 	Notify       Notify                     `yaml:"notify" doc:"Whom hostguard's jobs tell of what they find, besides syslog."`
 	Schedule     Schedule                   `yaml:"schedule" doc:"When hostguard's jobs run. hostguard fix installs them."`
 	Attestations []attested.Attestation     `yaml:"attestations" doc:"What a person vouches for because no program can see it: one for each rule that asks for it (hostguard list rules, check attestation)."`
@@ -105,7 +106,7 @@ func (w *Watch) UnmarshalNode(n strictyaml.Node) error {
 // later are keys of the design whose meaning this version does not know yet.
 // They are refused by name, because a waiver that is silently not honoured is
 // as bad as a setting that is not.
-var later = []string{"logs", "waivers"}
+var later = []string{"waivers"}
 
 // Load reads a configuration file that nobody but root could have written (see
 // trustedfile). Without a name it reads DefaultFile, and an absent one is an

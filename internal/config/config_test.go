@@ -69,8 +69,12 @@ func TestErrors(t *testing.T) {
 		"only comments":             {"# profile: x\n", ""},
 		"list of folders":           {"connector: {dir: [/a, /b/]}\n", ""},
 		"relative folder":           {"connector: {dir: [/a, b]}\n", `f:1:23: "b" is not an absolute path`},
+		"logs":                      {"logs: {reader: tclogs, group: tclogs, dir: /srv/a/, keep: 90d, job: {cron: copy}}\n", ""},
+		"logs kept for half a day":  {"logs: {keep: 12h}\n", `f:1:14: "12h" is not a number of whole days, such as 90d`},
+		"logs at the root":          {"logs: {dir: //}\n", `f:1:13: "//" is not the absolute path of a folder`},
+		"two jobs that copy logs":   {"logs: {job: {cron: a, process: /b}}\n", "f:1:13: want exactly one of unit, cron and process"},
 		"misspelt":                  {"conector: {}\n", `f:1:1: unknown key "conector": did you mean "connector"?`},
-		"waivers are for later":     {"waivers: []\nntp: {servers: []}\nlogs: {}\n", "f:1:1: \"waivers\" is not known to this version of hostguard\nf:3:1: \"logs\" is not known to this version of hostguard"},
+		"waivers are for later":     {"waivers: []\nntp: {servers: []}\n", "f:1:1: \"waivers\" is not known to this version of hostguard"},
 		"attested twice":            {"attestations:\n- {rule: A-1, owner: J, note: n, date: 2026-01-01, expires: 2026-02-01}\n- {rule: A-1, owner: K, note: n, date: 2026-01-01, expires: 2026-02-01}\n", "f:3:10: A-1 has a second attestation: the first is at f:2:10"},
 		"attested without an end":   {"attestations: [{rule: A-1, owner: J, note: n, date: 2026-01-01}]\n", `f:1:16: missing key "expires"`},
 		"attestations as a mapping": {"attestations: {A-1: {owner: J}}\n", `f:1:15: want a list, got a mapping`},
@@ -132,6 +136,7 @@ func TestKeys(t *testing.T) {
 	want := []string{
 		"profile", "connector.dir", "ntp.servers", "ssh.group", "ssh.users", "ssh.use_pam", "ssh.key_sources",
 		"network.internal", "services.allow", "ports.allow", "storage.watch",
+		"logs.reader", "logs.group", "logs.dir", "logs.keep", "logs.job",
 	}
 	if diff := cmp.Diff(want, Keys()); diff != "" {
 		t.Errorf("keys (-want +got):\n%s", diff)
