@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/hostguard/hostguard/internal/composefile"
+	"github.com/hostguard/hostguard/internal/secret"
 )
 
 // Connector is one connector deployment: a folder with compose files.
@@ -16,6 +17,8 @@ type Connector struct {
 	BindMounts   []string         // host paths that its containers mount, absolute, sorted
 	Volumes      []VolumeRef      // named volumes that its containers mount, sorted by name
 	Services     []ComposeService // as the compose files declare them, sorted by name
+
+	containers []Container // that compose made for it
 
 	// ComposeErr is why the compose files could not be understood; then the
 	// mounts are those of the containers that there are, and Services is
@@ -44,6 +47,9 @@ type ComposeService struct {
 
 	Ports []composefile.Port // that docker publishes when the service runs
 
+	Environment []composefile.EnvVar // what its container is given; the image's own is not in it
+	Command     []secret.Text        // the words of entrypoint and command
+
 	CPUs       string // deploy.resources.limits.cpus or cpus; empty: no limit
 	Memory     string // deploy.resources.limits.memory or mem_limit; empty: no limit
 	LogDriver  string // logging.driver; empty: the daemon's
@@ -56,6 +62,7 @@ type ComposeService struct {
 
 type connectorFacts struct {
 	connectors    fact[[]Connector]
+	connectorApps fact[[]ConnectorApps]
 	connectorLogs fact[[]LogVolume]
 }
 

@@ -15,6 +15,8 @@ type composeProject struct {
 	project  composefile.Project
 	files    []string
 	envFiles []string
+
+	environments map[string][]composefile.EnvVar // by service
 }
 
 // readCompose reads a project's .env and compose files: those that docker's
@@ -66,7 +68,39 @@ func (h *Host) readCompose(p foundProject) (composeProject, error) {
 			return c, fmt.Errorf("cannot find the file that env_file names: %w", err)
 		}
 	}
-	return c, nil
+	c.environments, err = h.serviceEnvironments(p.dir, c.project)
+	return c, err
+}
+
+// serviceEnvironments reads what env_file names, each file once.
+func (h *Host) serviceEnvironments(dir string, project composefile.Project) (map[string][]composefile.EnvVar, error) {
+	type content struct {
+		data []byte
+		err  error
+	}
+	contents := map[string]content{}
+	left := int64(maxComposeFile)
+	read := func(f composefile.EnvFile) ([]byte, error) {
+		c, before := contents[f.Path]
+		if !before {
+			c.data, c.err = h.readBelow(dir, f.Path, left)
+			left -= int64(len(c.data))
+			contents[f.Path] = c
+		}
+		if f.Optional && errors.Is(c.err, fs.ErrNotExist) {
+			return nil, nil
+		}
+		return c.data, c.err
+	}
+	environments := map[string][]composefile.EnvVar{}
+	for _, s := range project.Services {
+		env, err := project.EnvironmentOf(s, read)
+		if err != nil {
+			return nil, err
+		}
+		environments[s.Name] = env
+	}
+	return environments, nil
 }
 
 // readBelow reads a compose file of at most max bytes. One that lies outside of

@@ -136,7 +136,7 @@ func (h *Host) foundProjects(containers []Container, askErr error) ([]foundProje
 }
 
 func (h *Host) readConnector(ctx context.Context, p foundProject) (Connector, error) {
-	c := Connector{Dir: p.dir, Source: p.source, Project: p.project}
+	c := Connector{Dir: p.dir, Source: p.source, Project: p.project, containers: p.containers}
 	info, err := h.Stat(p.dir)
 	if err == nil && !info.IsDir() {
 		err = &fs.PathError{Op: "open", Path: p.dir, Err: errors.New("it is not a folder")}
@@ -154,7 +154,7 @@ func (h *Host) readConnector(ctx context.Context, p foundProject) (Connector, er
 	volumes := map[string]VolumeRef{}
 	if err == nil {
 		c.Project = compose.project.Name
-		services(&c, compose.project, binds)
+		services(&c, compose, binds)
 		for _, v := range compose.project.Volumes {
 			ref := VolumeRef{Name: v.Name, External: v.External, Path: v.Device}
 			for _, s := range compose.project.Services {
@@ -193,11 +193,13 @@ func (h *Host) readConnector(ctx context.Context, p foundProject) (Connector, er
 	return c, nil
 }
 
-func services(c *Connector, project composefile.Project, binds map[string]bool) {
+func services(c *Connector, compose composeProject, binds map[string]bool) {
+	project := compose.project
 	for _, s := range project.Services {
 		c.Services = append(c.Services, ComposeService{
 			Name: s.Name, Image: s.Image, File: s.File, Line: s.Line, Replicas: s.Replicas, Profiles: s.Profiles, Ports: s.Ports,
 			CPUs: s.CPUs, Memory: s.Memory, LogDriver: s.LogDriver, LogMaxSize: s.LogSize,
+			Environment: compose.environments[s.Name], Command: s.Command,
 			Container: s.Container, Mounts: mountsOf(s, project), Rights: s.Rights,
 		})
 		for _, b := range s.Binds {

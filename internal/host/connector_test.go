@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 const oneService = "services: {ecc-provider: {image: rdlabengpa/ids_execution_core_container:v1, volumes: ['./cert:/cert', 'data:/d']}}\nvolumes: {data: {}}\n"
@@ -48,7 +49,7 @@ func TestConnectorNamed(t *testing.T) {
 			},
 		}},
 	}}
-	if diff := cmp.Diff(want, connectors); diff != "" {
+	if diff := cmp.Diff(want, connectors, cmpopts.IgnoreUnexported(Connector{})); diff != "" {
 		t.Error(diff)
 	}
 }
