@@ -127,8 +127,8 @@ func (p *Plan) Digest() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// maxPlan bounds the JSON of a plan in bytes.
-const maxPlan = 64 << 20
+// MaxPlan bounds the JSON of a plan in bytes.
+const MaxPlan = 64 << 20
 
 // Write writes the plan as JSON, indented.
 func (p *Plan) Write(w io.Writer) error {
@@ -140,12 +140,12 @@ func (p *Plan) Write(w io.Writer) error {
 
 // ReadPlan reads what Write wrote. States are made canonical again.
 func ReadPlan(r io.Reader) (*Plan, error) {
-	data, err := io.ReadAll(io.LimitReader(r, maxPlan+1))
+	data, err := io.ReadAll(io.LimitReader(r, MaxPlan+1))
 	if err != nil {
 		return nil, err
 	}
-	if len(data) > maxPlan {
-		return nil, fmt.Errorf("it is larger than %d MiB", maxPlan>>20)
+	if len(data) > MaxPlan {
+		return nil, fmt.Errorf("it is larger than %d MiB", MaxPlan>>20)
 	}
 	var format struct{ Format int }
 	if err := json.Unmarshal(data, &format); err != nil {

@@ -168,21 +168,28 @@ func duplicate(fd int, name string) (*os.File, error) {
 	return os.NewFile(uintptr(own), name), nil
 }
 
-// Write renders the report to all outputs: files before streams, so that a
+// Write renders the report to all outputs, see WriteBy.
+func (o *Outputs) Write(r *Report, options Options) error {
+	return o.WriteBy(options, func(w io.Writer, format string, options Options) error {
+		return Writers[format](w, r, options)
+	})
+}
+
+// WriteBy has something rendered to all outputs: files before streams, so that a
 // reader of the standard output who leaves early, which is no error, costs no
 // file. Colours and width are decided for each, by what it is. An output that
 // fails does not keep the others from being written.
-func (o *Outputs) Write(r *Report, options Options) error {
+func (o *Outputs) WriteBy(options Options, render func(w io.Writer, format string, options Options) error) error {
 	var errs []error
 	for _, d := range o.files {
-		err := Writers[d.Format](d.file, r, options)
+		err := render(d.file, d.Format, options)
 		if err == nil {
 			err = d.file.Commit()
 		}
 		errs = append(errs, err)
 	}
 	for _, d := range o.streams {
-		err := Writers[d.Format](d.stream, r, forStream(options, d.stream))
+		err := render(d.stream, d.Format, forStream(options, d.stream))
 		if err != nil && !(d.File == "-" && errors.Is(err, unix.EPIPE)) {
 			errs = append(errs, fmt.Errorf("cannot write %s: %w", nameOf(d.File), err))
 		}

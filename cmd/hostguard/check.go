@@ -118,9 +118,16 @@ func check(cmd *cobra.Command, o checkOptions) error {
 	started := time.Now()
 	ctx, cancel := context.WithTimeoutCause(cmd.Context(), o.timeout, fmt.Errorf("no end within %v (--timeout)", o.timeout))
 	defer cancel()
-	findings := runSelected(ctx, h, selected)
-	identity, _ := h.Identity(context.WithoutCancel(ctx)) // a heading without a name is better than no report
+	report := reportOn(ctx, h, a, o, failOn, selected, runSelected(ctx, h, selected), started)
+	if err := outputs.Write(report, o.render); err != nil {
+		return exitError{code: max(report.ExitCode, exitFindings), err: err}
+	}
+	return exitError{code: report.ExitCode}
+}
 
+// reportOn makes the report of a run that has its findings.
+func reportOn(ctx context.Context, h *host.Host, a *audit, o checkOptions, failOn rules.Severity, selected []selected, findings []checks.Finding, started time.Time) *reports.Report {
+	identity, _ := h.Identity(context.WithoutCancel(ctx)) // a heading without a name is better than no report
 	input := reports.Input{
 		Version:     version(),
 		Host:        identity,
@@ -140,11 +147,7 @@ func check(cmd *cobra.Command, o checkOptions) error {
 		fix, _ := mending.For(s.Rule.Check)
 		input.Outcomes = append(input.Outcomes, reports.Outcome{Rule: s.Rule, Level: s.Level, Risk: string(fix.Risk), Finding: findings[i]})
 	}
-	report := reports.New(input)
-	if err := outputs.Write(report, o.render); err != nil {
-		return exitError{code: max(report.ExitCode, exitFindings), err: err}
-	}
-	return exitError{code: report.ExitCode}
+	return reports.New(input)
 }
 
 // prepare settles everything that can be wrong before the host is looked at.

@@ -75,7 +75,7 @@ connector and says READY or NOT READY, and exactly why.`,
 			HiddenDefaultCmd: true,
 		},
 	}
-	root.AddCommand(checkCommand(), explainCommand(), listCommand(), lintCommand(), initCommand(), showCommand(), canaryCommand(), keysCommand())
+	root.AddCommand(checkCommand(), explainCommand(), listCommand(), lintCommand(), initCommand(), showCommand(), canaryCommand(), keysCommand(), watchCommand(), planCommand(), fixCommand(), undoCommand(), recoverCommand(), historyCommand())
 	return root
 }
 

@@ -38,6 +38,9 @@ func New(opts Options) *Host {
 	return &Host{opts: opts}
 }
 
+// Anew is the same host with nothing remembered.
+func (h *Host) Anew() *Host { return New(h.opts) }
+
 // Running reports whether this is the running host and not a mounted tree.
 func (h *Host) Running() bool { return h.opts.Root == "/" }
 

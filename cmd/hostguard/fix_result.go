@@ -1,0 +1,219 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/hostguard/hostguard/internal/printable"
+	"github.com/hostguard/hostguard/remediate"
+	"github.com/hostguard/hostguard/remediate/transaction"
+	"github.com/hostguard/hostguard/reports"
+)
+
+// fixSchemaVersion is the version of fixResult's JSON.
+const fixSchemaVersion = "1.0"
+
+// fixResult is what came of a run of fix.
+type fixResult struct {
+	SchemaVersion string          `json:"schema_version"`
+	Tool          reports.Tool    `json:"tool"`
+	Outcome       string          `json:"outcome"` // see outcomes
+	Transaction   string          `json:"transaction,omitempty"`
+	Recovered     []recovered     `json:"recovered"` // interrupted runs that were taken back first
+	Steps         []shownStep     `json:"steps"`
+	Then          []string        `json:"then"`    // activations
+	Pending       []shownPending  `json:"pending"` // before the rules pass
+	Person        []shownTask     `json:"person"`  // what a person must do
+	Error         string          `json:"error,omitempty"`
+	Conflicts     []shownConflict `json:"conflicts"` // what somebody changed meanwhile
+	ExitCode      int             `json:"exit_code"`
+	Before        *reports.Report `json:"before"`
+	After         *reports.Report `json:"after"`
+
+	plan   *remediate.Plan
+	failed error
+}
+
+// Outcomes of a run.
+const (
+	nothingToDo = "nothing to do"
+	applied     = "applied"
+	refused     = "refused"     // nothing was begun
+	rolledBack  = "rolled back" // it failed
+	stuck       = "stuck"       // it failed, and not all could be taken back
+)
+
+type recovered struct {
+	Transaction string          `json:"transaction"`
+	Conflicts   []shownConflict `json:"conflicts"`
+}
+
+type shownStep struct {
+	Kind   string         `json:"kind"`
+	Target string         `json:"target"`
+	Rules  []string       `json:"rules"`
+	Risk   remediate.Risk `json:"risk"`
+	Change string         `json:"change"` // a unified diff, or a line
+}
+
+type shownPending struct {
+	Rules []string       `json:"rules"`
+	Needs remediate.Need `json:"needs"`
+	Why   string         `json:"why"`
+}
+
+type shownTask struct {
+	Rules []string `json:"rules"`
+	Does  string   `json:"does"`
+}
+
+type shownConflict struct {
+	Target string `json:"target"`
+	Why    string `json:"why"`
+	Diff   string `json:"diff,omitempty"` // from what fix made to what is there
+}
+
+func recoveredJSON(list []transaction.Recovered) []recovered {
+	out := []recovered{}
+	for _, r := range list {
+		out = append(out, recovered{r.ID, conflictsJSON(r.Conflicts)})
+	}
+	return out
+}
+
+func conflictsJSON(list []transaction.Conflict) []shownConflict {
+	out := []shownConflict{}
+	for _, c := range list {
+		out = append(out, shownConflict{printable.Text(c.Target), printable.Text(c.Why), printableLines(c.Diff)})
+	}
+	return out
+}
+
+// ended takes in how the transaction ended.
+func (r *fixResult) ended(done transaction.Done, err error) {
+	r.Transaction = done.ID
+	r.failed = err
+	r.Outcome = applied
+	var refusal *transaction.RefusedError
+	var failure *transaction.FailedError
+	switch {
+	case errors.As(err, &refusal):
+		r.Outcome = refused
+	case errors.As(err, &failure):
+		r.Outcome = rolledBack
+		r.Conflicts = conflictsJSON(failure.Conflicts)
+		if failure.Back != nil {
+			r.Outcome = stuck
+		}
+	default:
+		r.Conflicts = conflictsJSON(done.Kept)
+	}
+}
+
+// decide fills in what is shown, and the exit code.
+func (r *fixResult) decide() {
+	if r.Outcome == "" {
+		r.Outcome = nothingToDo
+	}
+	if r.failed != nil {
+		r.Error = printableLines(r.failed.Error())
+	}
+	if r.Conflicts == nil {
+		r.Conflicts = []shownConflict{}
+	}
+	if r.Recovered == nil {
+		r.Recovered = []recovered{}
+	}
+	r.Steps, r.Then, r.Pending, r.Person = shownPlan(r.plan)
+	switch {
+	case r.Outcome == refused, r.Outcome == rolledBack, r.Outcome == stuck:
+		r.ExitCode = exitFailed
+	case len(r.Pending) > 0:
+		r.ExitCode = exitPending
+	case r.After.ExitCode != exitOK || len(r.Conflicts) > 0:
+		r.ExitCode = exitLeft
+	}
+}
+
+// write renders the result in a format of reports.
+func (r *fixResult) write(w io.Writer, format string, options reports.Options) error {
+	switch format {
+	case "json":
+		return writeJSON(w, r)
+	case "text":
+		return r.text(w)
+	}
+	return fmt.Errorf("fix has no format %q: want text or json", format)
+}
+
+func (r *fixResult) text(w io.Writer) error {
+	p := &page{w: w}
+	for _, x := range r.Recovered {
+		p.line("An interrupted run was taken back first: %s", x.Transaction)
+		p.conflicts(x.Conflicts)
+	}
+	switch r.Outcome {
+	case nothingToDo:
+		p.line("Nothing to change.")
+	case applied:
+		p.line("Done: %s, as transaction %s (hostguard undo takes it back).", countOf(len(r.Steps), "step"), r.Transaction)
+		for _, s := range r.Steps {
+			p.line("  %s %s  [%s]", s.Kind, s.Target, strings.Join(s.Rules, " "))
+		}
+		if r.Error != "" {
+			p.line("%s", r.Error)
+		}
+	default:
+		p.line("FAILED: %s", r.Error)
+	}
+	p.conflicts(r.Conflicts)
+	p.left(r.Pending, r.Person)
+	p.line("")
+	p.line("%s: %s", r.After.Verdict, r.After.Why)
+	return p.err
+}
+
+func (p *page) conflicts(list []shownConflict) {
+	for _, c := range list {
+		p.line("Left as somebody else made it: %s: %s", c.Target, c.Why)
+		for line := range strings.Lines(c.Diff) {
+			p.line("    %s", strings.TrimSuffix(line, "\n"))
+		}
+	}
+}
+
+// left tells what is not done by fix.
+func (p *page) left(pending []shownPending, person []shownTask) {
+	for _, x := range pending {
+		p.line("Needs a %s: %s  [%s]", x.Needs, x.Why, strings.Join(x.Rules, " "))
+	}
+	if len(person) > 0 {
+		p.line("")
+		p.line("For a person:")
+	}
+	for _, x := range person {
+		p.line("  %s  %s", strings.Join(x.Rules, " "), x.Does)
+	}
+}
+
+func countOf(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// printableLines is printable.Text line by line.
+func printableLines(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		plain, ended := strings.CutSuffix(line, "\n")
+		b.WriteString(printable.Text(plain))
+		if ended {
+			b.WriteByte('\n')
+		}
+	}
+	return b.String()
+}
