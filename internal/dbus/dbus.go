@@ -1,5 +1,6 @@
 // Package dbus asks questions over D-Bus and does nothing else: no services, no
-// signals, no file descriptors. It speaks what the D-Bus specification calls
+// signals, no file descriptors. What a question changes is its asker's affair:
+// no check names a method that changes anything. It speaks what the D-Bus specification calls
 // protocol version 1, with messages in this machine's byte order.
 //
 // It is there because questions to systemd were a quarter of a whole audit:

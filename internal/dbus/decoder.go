@@ -119,6 +119,12 @@ func (d *Decoder) Array(of string, element func()) {
 	}
 }
 
+// Struct reads a structure, whose parts read reads.
+func (d *Decoder) Struct(read func()) {
+	d.align(8)
+	read()
+}
+
 // Variant reads the signature of a v; the value itself comes next.
 func (d *Decoder) Variant() string { return d.signature() }
 
