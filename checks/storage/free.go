@@ -116,7 +116,7 @@ func pathsOf(ctx context.Context, h *host.Host, p FreeParams) (paths []string, u
 		if err != nil {
 			unknown = append(unknown, fmt.Errorf("cannot tell where the connector is: %w", err))
 		} else if len(connectors) == 0 {
-			unknown = append(unknown, errors.New("no connector folder is known: name it with --connector or connector.dir"))
+			unknown = append(unknown, host.ErrNoConnector)
 		}
 		for _, c := range connectors {
 			paths = append(paths, c.Dir)

@@ -76,6 +76,7 @@ connector and says READY or NOT READY, and exactly why.`,
 		},
 	}
 	root.AddCommand(checkCommand(), explainCommand(), listCommand(), lintCommand(), initCommand(), showCommand(), canaryCommand(), keysCommand(), watchCommand(), planCommand(), fixCommand(), undoCommand(), recoverCommand(), historyCommand())
+	root.AddCommand(logsCommand())
 	return root
 }
 

@@ -182,7 +182,7 @@ func rough(d time.Duration) string {
 
 // Item is the judgement as it is told.
 func (j *Judgement) Item() notify.Item {
-	text := fmt.Sprintf("%s has room again: %.1f%% free, %v of %v", j.Point, percent(j.Free, j.Total), quantity.Bytes(j.Free), quantity.Bytes(j.Total))
+	text := j.Point + " has room again: " + j.Room()
 	switch {
 	case j.Level == notify.Unknown:
 		text = fmt.Sprintf("%s cannot be watched: %s", j.Point, strings.Join(j.Why, "; "))
@@ -190,4 +190,19 @@ func (j *Judgement) Item() notify.Item {
 		text = fmt.Sprintf("%s (%s on %s) is running out of room: %s", j.Point, j.Type, j.Source, strings.Join(j.Why, "; "))
 	}
 	return notify.Item{ID: j.Point, Level: j.Level, Text: text}
+}
+
+// Room says how much there is, and for how long.
+func (j *Judgement) Room() string {
+	if j.Image {
+		return "an image, which is always full and cannot be written"
+	}
+	text := fmt.Sprintf("%.1f%% free, %v of %v", percent(j.Free, j.Total), quantity.Bytes(j.Free), quantity.Bytes(j.Total))
+	if j.Inodes > 0 {
+		text += fmt.Sprintf("; %.1f%% of the inodes", percent(j.FreeInodes, j.Inodes))
+	}
+	if j.FullIn > 0 {
+		text += fmt.Sprintf("; full in about %v as it grows now", rough(j.FullIn))
+	}
+	return text
 }
