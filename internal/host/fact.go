@@ -27,10 +27,12 @@ type facts struct {
 	auditFacts
 	dockerFacts
 	connectorFacts
+	connectorStoreFacts
 	hardwareFacts
 	netfilterFacts
 	routingFacts
 	exposureFacts
+	sudoFacts
 }
 
 // A fact is gathered by the first caller of get and shared by all. It is
