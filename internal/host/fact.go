@@ -27,7 +27,6 @@ type facts struct {
 	auditFacts
 	dockerFacts
 	connectorFacts
-	connectorStoreFacts
 	hardwareFacts
 	netfilterFacts
 	routingFacts
