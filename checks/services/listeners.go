@@ -108,6 +108,7 @@ func judgeListeners(k *knownServers, seen listening, p listenerParams) (checks.V
 	var wrong, fine []checks.Evidence
 	var unclear []error
 	var names []string
+	var repair Repair
 	for _, s := range seen.sockets {
 		op, why := seen.judge(s, p)
 		e := checks.Evidence{Source: s.String(), Key: "listener", Got: describe(k, s)}
@@ -123,19 +124,23 @@ func judgeListeners(k *knownServers, seen listening, p listenerParams) (checks.V
 			e.Want = "on the list of listeners"
 			wrong = append(wrong, e)
 			names = append(names, s.String())
+			repair.socket(s)
 		}
 	}
 	published, strayPorts := seen.published(p)
 	fine, wrong = append(fine, published...), append(wrong, strayPorts...)
 	for _, e := range strayPorts {
 		names = append(names, e.Source)
+		repair.other("%s: %s", e.Source, e.Got)
 	}
 	if seen.docker != nil {
 		unclear = append(unclear, fmt.Errorf("cannot see what docker publishes: %w", seen.docker))
 	}
 	if len(wrong) > 0 {
-		return checks.Failed(fmt.Sprintf("%s on the list of what may listen on this host: %s.",
-			count(len(names), "listener is not", "listeners are not"), strings.Join(names, ", ")), wrong...), nil
+		v := checks.Failed(fmt.Sprintf("%s on the list of what may listen on this host: %s.",
+			count(len(names), "listener is not", "listeners are not"), strings.Join(names, ", ")), wrong...)
+		v.Repair = repair
+		return v, nil
 	}
 	if len(unclear) > 0 {
 		return checks.Verdict{Evidence: fine}, errors.Join(unclear...)

@@ -58,6 +58,7 @@ func judgeServers(k *knownServers, units []unit, processes []host.Process, p ser
 	title := k.kinds[p.Kind].Title
 	var stray, tolerated []checks.Evidence
 	var names []string
+	repair := Repair{Kind: p.Kind}
 	reported := make(map[string]bool)
 	for _, u := range units {
 		if k.unit(u.name) != p.Kind {
@@ -72,6 +73,7 @@ func judgeServers(k *knownServers, units []unit, processes []host.Process, p ser
 		reported[u.name] = true
 		stray = append(stray, e)
 		names = append(names, u.name)
+		repair.unit(u.name)
 	}
 	var hidden error
 	counted := make(map[string]int) // program → index in stray of its evidence
@@ -82,6 +84,7 @@ func judgeServers(k *knownServers, units []unit, processes []host.Process, p ser
 		}
 		switch {
 		case k.program(program) == p.Kind && !reported[proc.Unit] && !allows(p.Allowed, proc.Unit):
+			repair.process(proc)
 			if _, again := counted[program]; again {
 				continue
 			}
@@ -93,7 +96,9 @@ func judgeServers(k *knownServers, units []unit, processes []host.Process, p ser
 		}
 	}
 	if len(stray) > 0 {
-		return checks.Failed(fmt.Sprintf("The host has a %s: %s.", title, strings.Join(names, ", ")), stray...), nil
+		v := checks.Failed(fmt.Sprintf("The host has a %s: %s.", title, strings.Join(names, ", ")), stray...)
+		v.Repair = repair
+		return v, nil
 	}
 	if err := errors.Join(blind, hidden); err != nil {
 		return checks.Verdict{Evidence: tolerated}, err

@@ -87,6 +87,7 @@ func judgeStrayUnits(k *knownServers, units []unit, processes []host.Process, ow
 	}
 	var stray, tolerated []checks.Evidence
 	var names []string
+	var repair Repair
 	for _, u := range units {
 		switch {
 		case k.unit(u.name) != "" || host.IsOtherSSHUnit(u.name) || belongs.covers(u):
@@ -101,11 +102,14 @@ func judgeStrayUnits(k *knownServers, units []unit, processes []host.Process, ow
 		default:
 			stray = append(stray, u.evidence(processes))
 			names = append(names, u.name)
+			repair.unit(u.name)
 		}
 	}
 	if len(stray) > 0 {
-		return checks.Failed(fmt.Sprintf("%s on the list of what belongs to this host: %s.",
-			count(len(names), "unit is not", "units are not"), strings.Join(names, ", ")), stray...), nil
+		v := checks.Failed(fmt.Sprintf("%s on the list of what belongs to this host: %s.",
+			count(len(names), "unit is not", "units are not"), strings.Join(names, ", ")), stray...)
+		v.Repair = repair
+		return v, nil
 	}
 	if blind != nil {
 		return checks.Verdict{Evidence: tolerated}, blind

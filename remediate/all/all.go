@@ -5,19 +5,27 @@ import (
 	"slices"
 
 	"github.com/hostguard/hostguard/remediate"
+	"github.com/hostguard/hostguard/remediate/services"
+	"github.com/hostguard/hostguard/remediate/unitstate"
 )
 
 // Families holds the remediators of every family.
-var Families = [][]remediate.Remediator{}
+var Families = [][]remediate.Remediator{
+	services.Remediators,
+}
 
 // Standing holds what the configuration can ask for by itself.
 var Standing = []remediate.Standing{}
 
 // Kinds holds every kind of step.
-var Kinds = []remediate.Kind{}
+var Kinds = []remediate.Kind{
+	unitstate.Kind,
+}
 
 // Activators holds every action that follows steps.
-var Activators = []remediate.Activator{}
+var Activators = slices.Concat(
+	unitstate.Activators,
+)
 
 // For returns the remediator of the named check; false means that a failure of
 // that check is repaired by hand.

@@ -1,0 +1,87 @@
+package services
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/hostguard/hostguard/internal/host"
+	"github.com/hostguard/hostguard/internal/unitfile"
+	"github.com/hostguard/hostguard/remediate"
+	"github.com/hostguard/hostguard/remediate/unitstate"
+)
+
+// Disable wants units neither to run nor to be started at boot.
+type Disable struct {
+	Units []string // sorted
+	Kind  string   // of server that they are; empty: it is not known
+}
+
+// Resolve adds what activates the units, leaves out what must stay, and has the
+// rest disabled and stopped.
+func (c Disable) Resolve(ctx context.Context, h *host.Host, d *remediate.Draft) error {
+	files, err := h.UnitFiles(ctx)
+	if err != nil {
+		return fmt.Errorf("cannot read unit files: %w", err)
+	}
+	names := slices.Clone(c.Units)
+	var uses *uses
+	if d.Running() {
+		if names, err = activators(ctx, h, names); err != nil {
+			return err
+		}
+		if uses, err = findUses(ctx, h); err != nil {
+			return err
+		}
+	}
+	wants := make(map[string]unitstate.Want)
+	stays := make(map[string]string) // unit → why
+	for _, name := range names {
+		why, err := c.stays(ctx, h, files, uses, name)
+		if err != nil {
+			return err
+		}
+		if why != "" {
+			stays[name] = why
+			continue
+		}
+		wants[name] = unitstate.Off
+	}
+	for _, name := range slices.Sorted(maps.Keys(stays)) {
+		d.Person("%s is left as it is: %s.", name, stays[name])
+	}
+	return unitstate.Ensure(ctx, h, d, wants, nil)
+}
+
+// activators adds the units that would start the named ones again.
+func activators(ctx context.Context, h *host.Host, names []string) ([]string, error) {
+	for i := 0; i < len(names); i++ {
+		live, err := h.Units(ctx, names[i])
+		if err != nil {
+			return nil, err
+		}
+		for _, by := range live[names[i]].TriggeredBy {
+			if !slices.Contains(names, by) {
+				names = append(names, by)
+			}
+		}
+	}
+	return names, nil
+}
+
+// stays says why a unit is not stopped; empty: it is.
+func (c Disable) stays(ctx context.Context, h *host.Host, files *unitfile.Tree, uses *uses, name string) (string, error) {
+	if why := kept(name, c.Kind); why != "" {
+		return why, nil
+	}
+	if uses != nil {
+		if why := uses.of(name); why != "" {
+			return why, nil
+		}
+		if why, err := needed(ctx, h, c.Kind, name); err != nil || why != "" {
+			return why, err
+		}
+	}
+	return setsUp(files, name, c.Kind != "")
+}
