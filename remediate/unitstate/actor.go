@@ -182,7 +182,7 @@ func between(from, to, now State) error {
 // differs reports whether a unit's activity is to change.
 func differs(from State, after Unit) bool {
 	before, _ := from.unit(after.Name)
-	return !before.Activity.equal(after.Activity)
+	return !before.Activity.equal(after.Activity) || before.Activity == Maybe && after.Activity == Down
 }
 
 // startable refuses, before anything is changed, what cannot be started: its

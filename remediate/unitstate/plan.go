@@ -1,6 +1,7 @@
 package unitstate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -63,6 +64,9 @@ func Make(ctx context.Context, h *host.Host, wants map[string]Want, files map[st
 	if err := p.resolve(ctx); err != nil {
 		return Plan{}, err
 	}
+	if err := p.startedToo(ctx); err != nil {
+		return Plan{}, err
+	}
 	return p.plan(ctx)
 }
 
@@ -77,6 +81,7 @@ type planner struct {
 	before  map[string]Unit
 	after   map[string]Unit
 	refused map[string]string
+	pulls   map[string][]string // unit that is started → units that may be started with it
 }
 
 // collect puts the wants under the units' own names.
@@ -364,6 +369,43 @@ func owners(before, after Unit) []string {
 	return names
 }
 
+// startedToo notes the units that are down and that the start of another pulls
+// in, so that they are stopped again when it is taken back.
+func (p *planner) startedToo(ctx context.Context) error {
+	p.pulls = map[string][]string{}
+	for _, name := range slices.Sorted(maps.Keys(p.after)) {
+		if p.systemd == nil || p.before[name].Activity != Down || p.after[name].Activity != Up {
+			continue
+		}
+		queue := p.seen[name].startsToo
+		for i := 0; i < len(queue); i++ {
+			other := queue[i]
+			_, planned := p.after[other]
+			if planned || !slices.Contains([]string{".service", ".socket", ".timer", ".path"}, path.Ext(other)) {
+				continue
+			}
+			is, err := p.systemd.look(ctx, other)
+			if err != nil {
+				return err
+			}
+			if is.loadState != "loaded" || is.activity() == Up {
+				continue
+			}
+			u := Unit{Name: is.id}
+			if err := p.actor.observeLinks(p.tree, &u); err != nil {
+				return err
+			}
+			u.Activity = Down
+			p.before[is.id] = u
+			u.Activity = Maybe
+			p.after[is.id], p.seen[is.id] = u, is
+			p.pulls[name] = append(p.pulls[name], is.id)
+			queue = append(queue, is.startsToo...)
+		}
+	}
+	return nil
+}
+
 // plan groups the units that move together and leaves out what stays.
 func (p *planner) plan(ctx context.Context) (Plan, error) {
 	var plan Plan
@@ -412,14 +454,26 @@ func (p *planner) group(ctx context.Context, name string) ([]string, error) {
 			}
 		}
 	}
-	slices.SortFunc(names, func(a, b string) int {
-		if isService(a) != isService(b) {
-			if isService(a) {
-				return 1
-			}
-			return -1
+	pulled := p.pulls[name]
+	for _, other := range pulled {
+		if !slices.Contains(names, other) {
+			names = append(names, other)
 		}
-		return strings.Compare(a, b)
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		return cmp.Or(cmp.Compare(turn(a, pulled), turn(b, pulled)), strings.Compare(a, b))
 	})
 	return names, nil
+}
+
+// turn is when a unit is stopped and started: what activates others first, what
+// is merely pulled in by others last.
+func turn(name string, pulled []string) int {
+	switch {
+	case !isService(name):
+		return 0
+	case slices.Contains(pulled, name):
+		return 2
+	}
+	return 1
 }

@@ -33,17 +33,20 @@ func conflict(unit, format string, args ...any) error {
 	return &remediate.ConflictError{Target: unit, Why: fmt.Sprintf(format, args...)}
 }
 
-// Whether a unit runs. The empty Activity stands for any: of a unit that does
-// not matter, or that cannot be looked at, in a file tree.
+// Whether a unit runs. The empty Activity stands for any, of a unit that cannot
+// be looked at: in a file tree.
 const (
-	Up   Activity = "up"   // active, reloading or on its way there
-	Down Activity = "down" // inactive or failed
+	Up    Activity = "up"    // active, reloading or on its way there
+	Down  Activity = "down"  // inactive or failed
+	Maybe Activity = "maybe" // whatever the start of another makes of it; back from here it is stopped
 )
 
-// Activity is whether a unit runs: Up, Down or "".
+// Activity is whether a unit runs: Up, Down, Maybe or "".
 type Activity string
 
-func (a Activity) equal(b Activity) bool { return a == b || a == "" || b == "" }
+func (a Activity) equal(b Activity) bool {
+	return a == b || a == "" || b == "" || a == Maybe || b == Maybe
+}
 
 // Link is a symbolic link with its owner.
 type Link struct {
@@ -122,7 +125,7 @@ func Describe(from, to State) []string {
 		}
 	}
 	for _, after := range to.Units {
-		if before, _ := from.unit(after.Name); before.Activity.equal(after.Activity) {
+		if !differs(from, after) {
 			continue
 		}
 		switch after.Activity {

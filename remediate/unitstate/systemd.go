@@ -65,6 +65,7 @@ type unit struct {
 	triggers, triggeredBy []string
 	stoppedWith           []string // units that stop when it is stopped
 	upheldBy              []string // units that start it again
+	startsToo             []string // units that are started with it
 
 	result, statusText string // of a service
 }
@@ -102,6 +103,8 @@ func (s *systemd) look(ctx context.Context, name string) (unit, error) {
 			u.triggeredBy = d.Strings()
 		case signature == "as" && slices.Contains([]string{"RequiredBy", "BoundBy", "ConsistsOf", "PropagatesStopTo"}, key):
 			u.stoppedWith = append(u.stoppedWith, d.Strings()...)
+		case signature == "as" && slices.Contains([]string{"Requires", "Wants", "BindsTo", "Upholds"}, key):
+			u.startsToo = append(u.startsToo, d.Strings()...)
 		case signature == "as" && key == "UpheldBy":
 			u.upheldBy = d.Strings()
 		case signature == "b" && key == "NeedDaemonReload":
