@@ -75,6 +75,11 @@ func Set[S any](ctx context.Context, d *Draft, kind Kind, target string, want fu
 	return !kind.Equal(step.Before, step.After), nil
 }
 
+// Has reports whether a step of that kind and target is in the draft.
+func (d *Draft) Has(kind Kind, target string) bool {
+	return slices.ContainsFunc(d.parts.steps, func(s draftStep) bool { return s.Kind == kind.Name && s.Target == target })
+}
+
 // step returns the target's step, which at first changes nothing.
 func (d *Draft) step(ctx context.Context, kind Kind, target string) (*Step, error) {
 	for i := range d.parts.steps {

@@ -17,6 +17,10 @@ type Thing struct {
 	Root   string // of the file tree; "/" is this host
 	Target string // path, unit …: the kind knows
 	Mark   string // of this step of this transaction alone: names its temporary files
+
+	// Memory is what kinds add up over the steps of one preflight, by a name of
+	// theirs: the space that all of them need together.
+	Memory map[string]any
 }
 
 // A Kind is one sort of thing that fix changes, and how it is moved from one

@@ -86,8 +86,10 @@ func (t *Transactions) preflight(ctx context.Context, h Head) error {
 		return err
 	}
 	var errs []error
+	memory := map[string]any{}
 	for i, s := range h.Plan.Steps {
 		kind, thing, err := t.kind(h, i+1)
+		thing.Memory = memory
 		if err != nil {
 			errs = append(errs, err)
 			continue

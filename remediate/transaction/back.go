@@ -150,8 +150,10 @@ func (t *Transactions) Undo(ctx context.Context, id string) (Recovered, error) {
 		return Recovered{}, err
 	}
 	var errs []error
+	memory := map[string]any{}
 	for n, s := range j.Plan.Steps {
 		kind, thing, err := t.kind(j.Head, n+1)
+		thing.Memory = memory
 		if err == nil {
 			err = kind.Preflight(ctx, thing, s.After, s.Before)
 		}
