@@ -42,7 +42,7 @@ ledger.jsonl, one event a line, each with the hash of the line before; each appe
 is signed. docs/keyledger.md describes the files, and how to verify them with
 sha256sum and ssh-keygen alone.`,
 	}
-	cmd.AddCommand(keysListCommand(), keysEnrolCommand(), keysNoteCommand(), keysLogCommand())
+	cmd.AddCommand(keysListCommand(), keysEnrolCommand(), keysNoteCommand(), keysLogCommand(), keysRemindCommand())
 	return cmd
 }
 

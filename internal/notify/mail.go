@@ -26,6 +26,8 @@ type Mail struct {
 	Password string
 
 	Roots *x509.CertPool // nil: the system's
+
+	far bool // for tests: a relay on this host is taken for one elsewhere
 }
 
 const (
@@ -96,7 +98,7 @@ func (m Mail) dial(ctx context.Context, host, port string) (*smtp.Client, net.Co
 			return nil, nil, err
 		}
 		return smtp.NewClient(secure), conn, nil
-	case isLoopback(raw.RemoteAddr()):
+	case isLoopback(raw.RemoteAddr()) && !m.far:
 		return smtp.NewClient(conn), conn, nil
 	}
 	client, err := smtp.NewClientStartTLS(conn, config)

@@ -8,12 +8,12 @@ import (
 // spans are the times over which growth is looked at: what fills a file system
 // in hours shows in the last hour, what takes weeks in a day.
 var spans = []struct{ over, least time.Duration }{
-	{time.Hour, 15 * time.Minute},
+	{70 * time.Minute, 15 * time.Minute},
 	{window, 6 * time.Hour},
 }
 
-// leastSamples are needed before anything is said: two points always lie on a line.
-const leastSamples = 4
+// leastSamples are needed before anything is said: see slope.
+const leastSamples = 5
 
 // horizon is how far an estimate goes.
 const horizon = 90 * 24 * time.Hour
@@ -49,9 +49,10 @@ func forecast(samples []Sample, free func(Sample) uint64, now time.Time) time.Du
 	return shortest
 }
 
-// slope is the median of the slopes between all pairs of samples (Theil and
-// Sen's estimator). One large file that comes or goes does not move it, since
-// fewer than half of the pairs span that moment.
+// slope is nearly the median of the slopes between all pairs of samples (Theil
+// and Sen's estimator): three in five shrink faster. One large file that is
+// written at once does not move it, since of five samples and more no more than
+// three pairs in five have that moment between them.
 func slope(samples []Sample, of func(Sample) uint64) float64 {
 	slopes := make([]float64, 0, len(samples)*(len(samples)-1)/2)
 	for i := range samples {
@@ -65,5 +66,5 @@ func slope(samples []Sample, of func(Sample) uint64) float64 {
 		return 0
 	}
 	slices.Sort(slopes)
-	return slopes[len(slopes)/2]
+	return slopes[len(slopes)*3/5]
 }

@@ -93,8 +93,16 @@ func (s *State) Load(into any) (notes []string) {
 }
 
 // form is the first line of a slot: the version, the job's name, a number that
-// grows by one with each state, the length and the hash of what follows.
+// grows by one with each state, the length of what follows, and the hash of it
+// all, without which half a first line before an older rest would be believed.
 const form = "hostguard-state 1 %s %d %d %x\n"
+
+func sum(name string, serial uint64, state []byte) []byte {
+	h := sha256.New()
+	fmt.Fprintf(h, "%s %d %d\n", name, serial, len(state))
+	h.Write(state)
+	return h.Sum(nil)
+}
 
 func (s *State) read(slot string) (serial uint64, state []byte, err error) {
 	f, err := statedir.OpenFile(s.dir, slot, unix.O_RDONLY)
@@ -109,8 +117,8 @@ func (s *State) read(slot string) (serial uint64, state []byte, err error) {
 	head, rest, _ := bytes.Cut(data, []byte("\n"))
 	var name string
 	var size int
-	var sum []byte
-	if n, err := fmt.Sscanf(string(head)+"\n", form, &name, &serial, &size, &sum); err != nil || n != 4 {
+	var hash []byte
+	if n, err := fmt.Sscanf(string(head)+"\n", form, &name, &serial, &size, &hash); err != nil || n != 4 {
 		return 0, nil, errors.New("it is damaged or not hostguard's")
 	}
 	if name != s.name {
@@ -119,7 +127,7 @@ func (s *State) read(slot string) (serial uint64, state []byte, err error) {
 	if size < 0 || size > len(rest) {
 		return 0, nil, errors.New("it is cut off")
 	}
-	if got := sha256.Sum256(rest[:size]); !bytes.Equal(got[:], sum) {
+	if !bytes.Equal(sum(name, serial, rest[:size]), hash) {
 		return 0, nil, errors.New("it was written to only in part, or by somebody else")
 	}
 	return serial, rest[:size], nil
@@ -141,7 +149,7 @@ func (s *State) save(state any) error {
 	if err != nil {
 		return err
 	}
-	whole := append(fmt.Appendf(nil, form, s.name, s.serial+1, len(data), sha256.Sum256(data)), data...)
+	whole := append(fmt.Appendf(nil, form, s.name, s.serial+1, len(data), sum(s.name, s.serial+1, data)), data...)
 	whole = append(whole, '\n')
 	if len(whole) > maxSize {
 		return fmt.Errorf("it takes %d bytes", len(whole))
