@@ -182,6 +182,16 @@ func apart(r *auditrule.Rule, others []*auditrule.Rule) string {
 	return r.String()
 }
 
+// Difference returns the rules that the next boot loads and the kernel lacks,
+// and those that only the kernel holds.
+func Difference(boot, kernel []auditrule.Rule) (lacking, extra []*auditrule.Rule) {
+	return difference(boot, kernel)
+}
+
+// Misplaced returns the first of the next boot's rules that the kernel holds in
+// another order, where that matters; nil: none. Both hold the same rules.
+func Misplaced(boot, kernel []auditrule.Rule) *auditrule.Rule { return misplaced(boot, kernel) }
+
 // difference returns the rules of each side that the other lacks.
 func difference(left, right []auditrule.Rule) (onlyLeft, onlyRight []*auditrule.Rule) {
 	known := make(map[uint64][]int, len(right))

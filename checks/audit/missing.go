@@ -30,6 +30,11 @@ type Proposal struct {
 	// would cover what is asked for, in their order; nil where the kernel was
 	// not looked at.
 	Load []auditrule.Rule
+	// Unheard is what the kernel would not record even with those rules behind
+	// its own, in which the first that matches decides.
+	Unheard []Gap
+	// Blocked says why no rule that is added is loaded at boot, or not safely so.
+	Blocked Gap
 }
 
 // Assume is what somebody is about to change besides, before rules are added.
@@ -114,7 +119,9 @@ func MissingWith(ctx context.Context, h *host.Host, watches []Watch, assume Assu
 			return Proposal{}, nil, err
 		}
 	}
-	return m.out, unknown, m.try(wanted)
+	err = m.try(wanted)
+	m.out.Blocked = m.blocked
+	return m.out, unknown, err
 }
 
 // blocked says why no rule that is added would be loaded at boot, or not
@@ -409,6 +416,15 @@ func (m *proposer) load(wanted []wantedPath, boot []auditrule.Rule, view *auditr
 	for _, r := range lacking {
 		if asked[r.Pos] || proposed(r) {
 			m.out.Load = append(m.out.Load, *r)
+		}
+	}
+	then, err := m.h.AuditView(m.ctx, slices.Concat(held, m.out.Load))
+	if err != nil {
+		return err
+	}
+	for _, w := range wanted {
+		if c := then.Cover(w.Want); c.Answer != auditrule.Covered && view.Cover(w.Want).Answer == auditrule.Covered {
+			m.out.Unheard = append(m.out.Unheard, Gap{Rule: w.watch.Rule, Path: strings.TrimSpace(w.what + " " + w.Path), Why: why(c)})
 		}
 	}
 	return nil

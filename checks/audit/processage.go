@@ -63,6 +63,28 @@ func judgeProcessAge(processes map[int]host.Process, start host.AuditStart, p pr
 	return checks.Passed(append([]checks.Evidence{{Source: "audit", Key: "enabled since", Got: start.How}}, seen...)...), nil
 }
 
+// Blind names the programs of Docker and in containers of which nothing shows
+// that the kernel records them.
+func Blind(ctx context.Context, h *host.Host) ([]string, error) {
+	processes, err := h.Processes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	start, err := h.AuditedSince(ctx)
+	if err != nil {
+		return nil, err
+	}
+	v, err := judgeProcessAge(processes, start, defaultProcessAge)
+	if err == nil {
+		return nil, nil
+	}
+	var names []string
+	for _, e := range v.Evidence {
+		names = append(names, e.Key)
+	}
+	return names, nil
+}
+
 // sorted are the processes by pid.
 func sorted(processes map[int]host.Process) []host.Process {
 	list := make([]host.Process, 0, len(processes))

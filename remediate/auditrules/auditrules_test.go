@@ -181,7 +181,7 @@ func TestSettings(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		to   uint32
-	}{{"backlog_limit", 8193}, {"rate_limit", 1000}, {"failure", 0}, {"enabled", 1}} {
+	}{{"backlog_limit", 8193}, {"rate_limit", 1000}, {"failure", 0}, {"backlog_wait_time", 15001}, {"enabled", 1}} {
 		thing := remediate.Thing{Root: "/", Target: c.name}
 		got, err := Setting.Observe(ctx, thing)
 		if err != nil {

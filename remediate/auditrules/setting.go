@@ -39,10 +39,12 @@ var switches = map[string]struct {
 	"failure":       {2, 0x02, func(s host.AuditStatus) uint32 { return s.Failure }},
 	"rate_limit":    {4, 0x08, func(s host.AuditStatus) uint32 { return s.RateLimit }},
 	"backlog_limit": {5, 0x10, func(s host.AuditStatus) uint32 { return s.BacklogLimit }},
+
+	"backlog_wait_time": {9, 0x20, func(s host.AuditStatus) uint32 { return s.BacklogWaitTime }},
 }
 
-// statusWords is the length of struct audit_status up to its backlog.
-const statusWords = 8
+// statusWords is the length of struct audit_status up to the time to wait.
+const statusWords = 10
 
 func observeSetting(ctx context.Context, t remediate.Thing) (SettingState, error) {
 	one, known := switches[t.Target]
