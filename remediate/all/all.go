@@ -5,26 +5,33 @@ import (
 	"slices"
 
 	"github.com/hostguard/hostguard/remediate"
+	"github.com/hostguard/hostguard/remediate/auditrules"
+	"github.com/hostguard/hostguard/remediate/filestate"
 	"github.com/hostguard/hostguard/remediate/services"
 	"github.com/hostguard/hostguard/remediate/unitstate"
 )
 
 // Families holds the remediators of every family.
 var Families = [][]remediate.Remediator{
+	audit.Remediators,
 	services.Remediators,
 }
 
 // Standing holds what the configuration can ask for by itself.
-var Standing = []remediate.Standing{}
+var Standing = slices.Concat(
+	audit.Standing,
+)
 
 // Kinds holds every kind of step.
-var Kinds = []remediate.Kind{
-	unitstate.Kind,
-}
+var Kinds = slices.Concat(
+	filestate.Kinds,
+	[]remediate.Kind{unitstate.Kind, auditrules.Rule, auditrules.Setting},
+)
 
 // Activators holds every action that follows steps.
 var Activators = slices.Concat(
 	unitstate.Activators,
+	audit.Activators,
 )
 
 // For returns the remediator of the named check; false means that a failure of
