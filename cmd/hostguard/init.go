@@ -203,6 +203,7 @@ func writeConfig(name string, text []byte, force bool) error {
 var examples = map[string]string{
 	"profile":          config.DefaultProfile,
 	"connector.dir":    "/opt/trueconnector",
+	"connector.names":  "[connector.example.org]",
 	"ntp.servers":      "[ntp1.example.org, ntp2.example.org]",
 	"ssh.group":        "ssh_login_group",
 	"ssh.users":        "[operator]",

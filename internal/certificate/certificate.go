@@ -134,9 +134,13 @@ func Span(cert *x509.Certificate, at time.Time) string {
 	}
 }
 
-// Describe writes a certificate in a line: whose it is, its key, its signature
-// and when it is valid.
+// Describe writes a certificate in a line: its summary, and when it is valid.
 func Describe(cert *x509.Certificate, at time.Time) string {
+	return Summary(cert) + ", " + Span(cert, at)
+}
+
+// Summary writes whose a certificate is, its key and its signature.
+func Summary(cert *x509.Certificate) string {
 	parts := []string{Subject(cert), KeyOf(cert).String()}
 	if digest := Digest(cert); digest != "" && digest != "Ed25519" {
 		parts = append(parts, digest)
@@ -144,7 +148,7 @@ func Describe(cert *x509.Certificate, at time.Time) string {
 	if SelfSigned(cert) {
 		parts = append(parts, "self-signed")
 	}
-	return strings.Join(append(parts, Span(cert, at)), ", ")
+	return strings.Join(parts, ", ")
 }
 
 // Subject is whom a certificate is about; the common name alone where it has one.

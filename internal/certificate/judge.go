@@ -17,7 +17,7 @@ import (
 // Wants say what a certificate must be like. The zero value wants nothing.
 type Wants struct {
 	Valid       bool              `yaml:"valid" doc:"Whether the certificate, and those between it and its root, must be valid now."`
-	Left        quantity.Duration `yaml:"left" doc:"One that is valid must remain so for at least this long; 0s: no matter."`
+	Left        quantity.Duration `yaml:"left" doc:"It, and those between it and its root, must not expire within this time; 0s: no matter."`
 	Lifetime    quantity.Duration `yaml:"lifetime" doc:"The most that may lie between the first and the last moment of its validity; 0s: any."`
 	RSABits     int               `yaml:"rsa_bits" doc:"The least size of an RSA key; issuers in its chain need 2048 bits at most. 0: any. With this or ec_bits, keys other than RSA, EC and Ed25519 are at fault."`
 	ECBits      int               `yaml:"ec_bits" doc:"The least size of an elliptic curve; 0: any. Ed25519 always does."`
@@ -154,7 +154,7 @@ func judgeOne(cert *x509.Certificate, issuer bool, w Wants, at time.Time) []Faul
 	switch {
 	case !valid && w.Valid:
 		fault("validity", "valid now", Span(cert, at))
-	case valid && cert.NotAfter.Sub(at) < time.Duration(w.Left):
+	case w.Left > 0 && cert.NotAfter.Sub(at) < time.Duration(w.Left):
 		fault("validity", fmt.Sprintf("valid for %v more", w.Left), Span(cert, at))
 	}
 	if life := cert.NotAfter.Sub(cert.NotBefore); !issuer && w.Lifetime > 0 && life > time.Duration(w.Lifetime) {

@@ -43,7 +43,8 @@ type Config struct {
 
 // Connector says where the connector is.
 type Connector struct {
-	Dir Folders `yaml:"dir" doc:"The compose project's folder; a list when there are several. Discovered from docker when not given."`
+	Dir   Folders  `yaml:"dir" doc:"The compose project's folder; a list when there are several. Discovered from docker when not given."`
+	Names []string `yaml:"names" doc:"Host names by which partners address the connector: its TLS certificate must be for them."`
 }
 
 // NTP names time servers.

@@ -27,6 +27,7 @@ type facts struct {
 	auditFacts
 	dockerFacts
 	connectorFacts
+	connectorStoreFacts
 	hardwareFacts
 	netfilterFacts
 	routingFacts

@@ -122,7 +122,7 @@ func (r *jksReader) entry(version uint32, keyPassword string) (Entry, error) {
 		if r.short {
 			return Entry{}, errTruncated
 		}
-		cert, err := x509.ParseCertificate(der)
+		cert, err := ParseCertificate(der)
 		if err != nil {
 			certErr = errors.Join(certErr, fmt.Errorf("cannot read the certificate: %w", err))
 			continue

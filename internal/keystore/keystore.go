@@ -114,7 +114,7 @@ func open(data []byte, p Passwords) (*Store, error) {
 	case bytes.Contains(data, []byte("-----BEGIN ")):
 		return openPEM(data)
 	case data[0] == 0x30: // a sequence: a certificate or PKCS#12
-		if cert, err := x509.ParseCertificate(data); err == nil {
+		if cert, err := ParseCertificate(data); err == nil {
 			return &Store{Format: Certificate, Entries: []Entry{{Chain: []*x509.Certificate{cert}}}}, nil
 		}
 		if p.NoStore {

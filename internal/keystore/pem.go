@@ -23,7 +23,7 @@ func openPEM(data []byte) (*Store, error) {
 		data = rest
 		switch {
 		case block.Type == "CERTIFICATE" || block.Type == "TRUSTED CERTIFICATE":
-			cert, err := x509.ParseCertificate(block.Bytes)
+			cert, err := ParseCertificate(block.Bytes)
 			if err != nil {
 				return nil, fmt.Errorf("cannot read certificate %d of the PEM file: %w", len(certs)+1, err)
 			}

@@ -188,7 +188,7 @@ func (b *bags) add(bag safeBag, p password) error {
 		if c.Type.String() != oidX509 {
 			return fmt.Errorf("a certificate of the kind %v is not read here", c.Type)
 		}
-		cert, err := x509.ParseCertificate(c.DER)
+		cert, err := ParseCertificate(c.DER)
 		if err != nil {
 			err = fmt.Errorf("cannot read the certificate: %w", err)
 		}
