@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/hostguard/hostguard/remediate"
+	"github.com/hostguard/hostguard/remediate/audit"
 	"github.com/hostguard/hostguard/remediate/auditrules"
 	"github.com/hostguard/hostguard/remediate/filestate"
 	"github.com/hostguard/hostguard/remediate/services"
