@@ -62,7 +62,7 @@ func (p *place) back(from, to State, n names) error {
 	}
 	switch {
 	case now.Equal(to):
-		if err := p.giveBack(to, id, n); err != nil {
+		if err := p.giveBack(from, to, id, n); err != nil {
 			return err
 		}
 	case now.Equal(from) && held.Equal(from):
@@ -110,24 +110,32 @@ func (p *place) backAlone(now, from, to State, n names) error {
 }
 
 // giveBack puts what was taken out in its place again, and takes out what is
-// there, which should be ours with the identity placed. When it is not, somebody saved the path once
-// more: the latest version gets the place.
-func (p *place) giveBack(ours State, placed identity, n names) error {
+// there, which should be the state to, with the identity placed. When it is
+// not, somebody saved the path once more: the latest version gets the place.
+//
+// An editor may have read the path a moment ago, when a version was not in its
+// place, and save over it next. So a copy is kept of each version that is
+// neither of the two states.
+func (p *place) giveBack(from, to State, placed identity, n names) error {
+	alone := to.Type == Absent
 	for range 1000 {
-		_, held, err := p.lookAtAny(n.temp)
+		held, id, err := p.lookAtAny(n.temp)
 		if err != nil {
-			return p.errorf("%w", err)
+			return p.errorf("cannot put back what was taken out, which is in %s: %w", n.temp, err)
+		}
+		if !held.Equal(from) && !held.Equal(to) {
+			p.copyKept(held, n)
 		}
 		flags := uint(unix.RENAME_EXCHANGE)
-		if ours.Type == Absent {
+		if alone {
 			flags = unix.RENAME_NOREPLACE
 		}
 		err = p.rename(n.temp, p.base, flags)
 		switch {
-		case err == nil && ours.Type == Absent:
+		case err == nil && alone:
 			return nil
-		case errors.Is(err, unix.ENOENT): // removed meanwhile
-			ours = State{Type: Absent}
+		case errors.Is(err, unix.ENOENT) && !alone: // removed meanwhile
+			alone = true
 			continue
 		case errors.Is(err, unix.EEXIST): // made anew meanwhile
 			return p.keep(p.conflict("somebody else made it anew meanwhile"), n)
@@ -141,9 +149,25 @@ func (p *place) giveBack(ours State, placed identity, n names) error {
 		if out == placed {
 			return nil
 		}
-		placed = held
+		placed = id
 	}
 	return p.errorf("somebody else saves it without end: one version is in %s", n.temp)
+}
+
+// copyKept keeps a copy of somebody else's version of a file, for root, if it
+// can: to put the version itself back matters more.
+func (p *place) copyKept(s State, n names) {
+	if s.Type != File {
+		return
+	}
+	name, err := p.underFreeName(n, func(name string) error {
+		return p.makeFile(name, State{Type: File, Mode: 0o600, Content: s.Content, NewLabels: true})
+	})
+	if err == nil {
+		p.kept = p.beside(name)
+	} else if name != "" && !errors.Is(err, unix.EEXIST) {
+		_ = p.unlink(name, 0)
+	}
 }
 
 // Settle reports whether a move is still as it was left: nobody writes to what
@@ -158,7 +182,7 @@ func Settle(root, name string, from, to State, id string) error {
 	if isMeta(from) || from.Type == Absent || from.Type == Folder {
 		return nil
 	}
-	return p.tookOut(n.temp, from)
+	return p.tookOut(n.temp, from, nil)
 }
 
 // Clean removes what a move took out, once the transaction is committed or
@@ -220,7 +244,7 @@ func (p *place) keepOrDiscard(conflict *Conflict, n names, from, to State) error
 	if err := p.discard(n, from, to); err != nil {
 		var kept *Conflict
 		if !errors.As(err, &kept) {
-			return errors.Join(conflict, err)
+			return unfinished(conflict, err)
 		}
 		conflict.Kept = kept.Kept
 	}
@@ -229,25 +253,34 @@ func (p *place) keepOrDiscard(conflict *Conflict, n names, from, to State) error
 
 // keep gives what is under the name temp a name that nobody removes.
 func (p *place) keep(conflict *Conflict, n names) error {
+	name, err := p.underFreeName(n, func(name string) error { return p.rename(n.temp, name, unix.RENAME_NOREPLACE) })
+	if err == nil {
+		conflict.Kept = p.beside(name)
+		err = p.syncFolder()
+	} else {
+		err = p.errorf("cannot rename %s, which somebody else saved: %w", n.temp, renaming(err))
+	}
+	if err != nil {
+		return unfinished(conflict, err)
+	}
+	return conflict
+}
+
+// unfinished is a conflict with which it does not end: it counts as the error.
+func unfinished(conflict *Conflict, err error) error { return fmt.Errorf("%v; %w", conflict, err) }
+
+// underFreeName calls put with names for what is kept until one is free.
+func (p *place) underFreeName(n names, put func(name string) error) (string, error) {
 	for i := 1; i < 100; i++ {
 		name := n.kept + "~"
 		if i > 1 {
 			name = fmt.Sprintf("%s.%d~", n.kept, i)
 		}
-		err := p.rename(n.temp, name, unix.RENAME_NOREPLACE)
-		if errors.Is(err, unix.EEXIST) {
-			continue
+		if err := put(name); !errors.Is(err, unix.EEXIST) {
+			return name, err
 		}
-		if err != nil {
-			return errors.Join(conflict, p.errorf("cannot rename %s, which somebody else saved: %w", n.temp, renaming(err)))
-		}
-		conflict.Kept = p.beside(name)
-		if err := p.syncFolder(); err != nil {
-			return errors.Join(conflict, err)
-		}
-		return conflict
 	}
-	return errors.Join(conflict, p.errorf("%s, which somebody else saved, stays: there are too many others", n.temp))
+	return "", errors.New("there are too many others beside it")
 }
 
 // discardPart removes a thing in the making: nobody else ever had it.

@@ -88,6 +88,16 @@ type identity struct{ dev, ino uint64 }
 
 // look returns what an entry of the folder is.
 func (p *place) look(name string) (State, identity, error) {
+	for range 100 {
+		s, id, err := p.lookOnce(name)
+		if !errors.Is(err, unix.ENOENT) { // taken away after it was found
+			return s, id, err
+		}
+	}
+	return State{}, identity{}, errors.New("somebody else replaces it without end")
+}
+
+func (p *place) lookOnce(name string) (State, identity, error) {
 	var st unix.Stat_t
 	err := unix.Fstatat(p.fd(), name, &st, unix.AT_SYMLINK_NOFOLLOW)
 	if errors.Is(err, unix.ENOENT) {

@@ -155,7 +155,7 @@ func (p *place) moveOver(from, to State, n names) error {
 		err = p.errorf("cannot exchange it: %w", renaming(err))
 	}
 	if err == nil {
-		err = p.tookOut(n.temp, from)
+		err = p.tookOut(n.temp, from, old)
 	}
 	if err == nil {
 		err = p.syncFolder()
@@ -163,6 +163,7 @@ func (p *place) moveOver(from, to State, n names) error {
 	if err == nil {
 		return p.inPlace(f, to)
 	}
+	letIn(old, f)
 	return p.afterFailure(err, from, to, n)
 }
 
@@ -173,6 +174,9 @@ func (p *place) afterFailure(cause error, from, to State, n names) error {
 	if errors.As(cause, &first) && errors.As(err, &second) { // they speak of the same
 		first.Kept = second.Kept
 		return cause
+	}
+	if first != nil && err != nil {
+		return unfinished(first, err)
 	}
 	return errors.Join(cause, err)
 }
@@ -189,12 +193,13 @@ func (p *place) moveAway(from State, n names) error {
 	} else if err != nil {
 		return p.errorf("cannot rename it: %w", renaming(err))
 	}
-	if err = p.tookOut(n.temp, from); err == nil {
+	if err = p.tookOut(n.temp, from, old); err == nil {
 		err = p.syncFolder()
 	}
 	if err == nil {
 		return nil
 	}
+	letIn(old)
 	return p.afterFailure(err, from, State{Type: Absent}, n)
 }
 
@@ -264,26 +269,41 @@ func differs(got, want State) string {
 }
 
 // tookOut wants that what was taken out is what the change was planned against.
-func (p *place) tookOut(temp string, from State) error {
-	f, err := p.holds(temp, from)
-	closeFile(f)
-	return err
+// When it is the file old, nobody can have written to it since it was compared.
+func (p *place) tookOut(temp string, from State, old *os.File) error {
+	if old == nil || !p.is(temp, old) {
+		f, err := p.holds(temp, from)
+		closeFile(f)
+		return err
+	}
+	got, err := readState(old)
+	var o oddity
+	if errors.As(err, &o) {
+		return p.conflict(string(o))
+	}
+	if err != nil {
+		return p.errorf("cannot look at what was taken out: %w", err)
+	}
+	if !got.Equal(from) {
+		return p.conflict(differs(got, from))
+	}
+	return nil
+}
+
+// is reports whether an entry of the folder is an open file.
+func (p *place) is(name string, f *os.File) bool {
+	var a, b unix.Stat_t
+	return unix.Fstatat(p.fd(), name, &a, unix.AT_SYMLINK_NOFOLLOW) == nil && unix.Fstat(int(f.Fd()), &b) == nil && a.Dev == b.Dev && a.Ino == b.Ino
 }
 
 // inPlace wants that a new thing is still under the path's name.
 func (p *place) inPlace(f *os.File, to State) error {
-	got, id, err := p.lookAtAny(p.base)
+	got, _, err := p.lookAtAny(p.base)
 	if err != nil {
 		return p.errorf("cannot look at it again: %w", err)
 	}
-	if f != nil {
-		var st unix.Stat_t
-		if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-			return p.errorf("cannot look at it again: %w", err)
-		}
-		if id != (identity{st.Dev, st.Ino}) {
-			return p.conflict("somebody else changed it right after")
-		}
+	if f != nil && !p.is(p.base, f) {
+		return p.conflict("somebody else changed it right after")
 	}
 	if !got.Equal(to) {
 		return p.conflict(differs(got, to))

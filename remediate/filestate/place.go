@@ -27,13 +27,17 @@ type place struct {
 	// foreign says why others than root could put something else in the path's
 	// place; empty: nobody can.
 	foreign string
+
+	kept string // where a version of somebody else's is kept; empty: none
 }
 
 func (p *place) fd() int { return int(p.dir.Fd()) }
 
 func (p *place) close() { p.dir.Close() }
 
-func (p *place) conflict(why string) *Conflict { return &Conflict{Path: p.path, Why: why} }
+func (p *place) conflict(why string) *Conflict {
+	return &Conflict{Path: p.path, Why: why, Kept: p.kept}
+}
 
 func (p *place) errorf(format string, args ...any) error {
 	return fmt.Errorf("cannot change %s: %w", p.path, fmt.Errorf(format, args...))
