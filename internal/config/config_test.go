@@ -134,7 +134,7 @@ func TestLoad(t *testing.T) {
 func TestKeys(t *testing.T) {
 	t.Parallel()
 	want := []string{
-		"profile", "connector.dir", "ntp.servers", "ssh.group", "ssh.users", "ssh.use_pam", "ssh.key_sources",
+		"profile", "connector.dir", "connector.names", "ntp.servers", "ssh.group", "ssh.users", "ssh.use_pam", "ssh.key_sources",
 		"network.internal", "services.allow", "ports.allow", "storage.watch",
 		"logs.reader", "logs.group", "logs.dir", "logs.keep", "logs.job",
 	}
