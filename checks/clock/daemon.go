@@ -88,7 +88,9 @@ func judgeDaemon(daemons, masked []host.TimeDaemon, strays []host.Process, p dae
 		for i := range at {
 			at[i].Want = want
 		}
-		return checks.Failed(reason, at...)
+		v := checks.Failed(reason, at...)
+		v.Repair = DaemonRepair{Daemons: daemons, Masked: masked, Strays: strays, Accept: p.Accept}
+		return v
 	}
 	if len(strays) > 0 {
 		var at []checks.Evidence

@@ -52,7 +52,9 @@ func judgeServers(all []host.TimeSources, masked []host.TimeDaemon, p serversPar
 			for _, problem := range s.Problems {
 				at = append(at, checks.Evidence{Source: problem.File, Line: problem.Line, Key: s.Daemon.Kind, Want: "a configuration that it accepts", Got: problem.Text})
 			}
-			return checks.Failed(fmt.Sprintf("%s refuses its configuration, so it does not survive a restart.", s.Daemon.Kind), at...), nil
+			v := checks.Failed(fmt.Sprintf("%s refuses its configuration, so it does not survive a restart.", s.Daemon.Kind), at...)
+			v.Repair = ServersRepair{Lacking: &s, MinSources: p.MinSources}
+			return v, nil
 		}
 		if s.Unseen != "" {
 			return checks.Verdict{Evidence: seen}, fmt.Errorf("cannot tell the servers of %s: %s", s.Daemon.Kind, s.Unseen)
@@ -78,7 +80,9 @@ func judgeServers(all []host.TimeSources, masked []host.TimeDaemon, p serversPar
 		for i := range at {
 			at[i].Want = want
 		}
-		return checks.Failed(fmt.Sprintf("%s has %d usable time sources configured.", s.Daemon.Kind, usable), at...), nil
+		v := checks.Failed(fmt.Sprintf("%s has %d usable time sources configured.", s.Daemon.Kind, usable), at...)
+		v.Repair = ServersRepair{Lacking: &s, MinSources: p.MinSources}
+		return v, nil
 	}
 	return checks.Passed(seen...), nil
 }

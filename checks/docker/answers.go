@@ -39,7 +39,9 @@ func judgeDown(l host.DockerLayout, err error) checks.Verdict {
 			break
 		}
 	}
-	return checks.Failed("Docker does not run: nothing listens where its configuration says.", at)
+	v := checks.Failed("Docker does not run: nothing listens where its configuration says.", at)
+	v.Repair = AnswersRepair{Kind: l.Kind}
+	return v
 }
 
 // judgeAnswer says what answered.

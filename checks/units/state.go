@@ -149,6 +149,7 @@ func addTriggers(ctx context.Context, h *host.Host, names []string, live map[str
 func judgeState(all []seen, p stateParams) checks.Verdict {
 	var wrong []checks.Evidence
 	var reasons []string
+	repair := Repair{Enabled: p.Enabled, Active: p.Active}
 	for _, s := range all {
 		observed, faults := judgeUnit(s, p)
 		if len(faults) == 0 {
@@ -157,10 +158,15 @@ func judgeState(all []seen, p stateParams) checks.Verdict {
 		if s.installed() {
 			wrong = append(wrong, faults...)
 			reasons = append(reasons, s.complaint(faults))
+			if repair.Unit == "" && !unitfile.IsTemplate(s.file.Name) {
+				repair.Unit = s.file.Name
+			}
 		}
 	}
 	if len(wrong) > 0 {
-		return checks.Failed(strings.Join(reasons, "; ")+".", wrong...)
+		v := checks.Failed(strings.Join(reasons, "; ")+".", wrong...)
+		v.Repair = repair
+		return v
 	}
 	var names, places []string
 	for _, s := range all {

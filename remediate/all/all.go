@@ -7,15 +7,21 @@ import (
 	"github.com/hostguard/hostguard/remediate"
 	"github.com/hostguard/hostguard/remediate/audit"
 	"github.com/hostguard/hostguard/remediate/auditrules"
+	"github.com/hostguard/hostguard/remediate/clock"
+	"github.com/hostguard/hostguard/remediate/docker"
 	"github.com/hostguard/hostguard/remediate/filestate"
 	"github.com/hostguard/hostguard/remediate/services"
+	"github.com/hostguard/hostguard/remediate/units"
 	"github.com/hostguard/hostguard/remediate/unitstate"
 )
 
 // Families holds the remediators of every family.
 var Families = [][]remediate.Remediator{
 	audit.Remediators,
+	clock.Remediators,
+	docker.Remediators,
 	services.Remediators,
+	units.Remediators,
 }
 
 // Standing holds what the configuration can ask for by itself.
@@ -33,6 +39,7 @@ var Kinds = slices.Concat(
 var Activators = slices.Concat(
 	unitstate.Activators,
 	audit.Activators,
+	clock.Activators,
 )
 
 // For returns the remediator of the named check; false means that a failure of

@@ -37,3 +37,8 @@ func (a *Actor) activate(ctx context.Context, method, name string) error {
 	}
 	return sd.job(ctx, method, name, Up)
 }
+
+// Restart restarts a unit of this host that runs, and waits for the end.
+func Restart(ctx context.Context, name string) error {
+	return New("/").activate(ctx, "RestartUnit", name)
+}

@@ -1,0 +1,28 @@
+package clock
+
+import (
+	"context"
+
+	"github.com/hostguard/hostguard/internal/host"
+	"github.com/hostguard/hostguard/remediate"
+	"github.com/hostguard/hostguard/remediate/unitstate"
+)
+
+// Keep wants one time daemon to keep the clock, and others not to.
+type Keep struct {
+	Unit string
+	Off  []string // sorted
+}
+
+// Resolve stops the others before the one is started: two would fight over the
+// clock.
+func (k Keep) Resolve(ctx context.Context, h *host.Host, d *remediate.Draft) error {
+	off := make(map[string]unitstate.Want)
+	for _, name := range k.Off {
+		off[name] = unitstate.Off
+	}
+	if err := unitstate.Ensure(ctx, h, d, off, nil); err != nil {
+		return err
+	}
+	return unitstate.Wish(ctx, h, d, k.Unit, unitstate.On)
+}
