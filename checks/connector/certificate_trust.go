@@ -90,7 +90,7 @@ func judgeTrusted(r *collected, s host.KeyStore, p trustParams, now host.Now) {
 		if e.CertErr != nil {
 			r.unseen(fmt.Errorf("%s: entry %s: %w", s.Path, e.Alias, e.CertErr))
 		}
-		if len(e.Chain) == 0 {
+		if len(e.Chain) == 0 || e.Loose || e.Private {
 			continue
 		}
 		cert := e.Chain[0]
@@ -112,7 +112,7 @@ func judgeTrusted(r *collected, s host.KeyStore, p trustParams, now host.Now) {
 func judgeOwnTrust(r *collected, trusting host.KeyStore, stores []host.KeyStore) {
 	var anchors, roots []*x509.Certificate
 	for _, e := range trusting.Store.Entries {
-		if len(e.Chain) > 0 && !e.Private { // Java takes no anchor from an entry with a key
+		if len(e.Chain) > 0 && !e.Private && !e.Loose { // Java takes no anchor from an entry with a key
 			anchors = append(anchors, e.Chain[0])
 			if certificate.SelfSigned(e.Chain[0]) {
 				roots = append(roots, e.Chain[0])

@@ -48,6 +48,9 @@ type Entry struct {
 	// empty then.
 	CertErr error
 	Chain   []*x509.Certificate // the entry's own certificate first
+	// Loose: a certificate that Java passes over, because a PKCS#12 store does
+	// not mark it as a trusted one and no private key's chain needs it.
+	Loose bool
 }
 
 // ErrOtherKey marks a private key that the first certificate is not about.

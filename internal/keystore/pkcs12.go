@@ -52,6 +52,7 @@ const (
 
 	oidFriendlyName = "1.2.840.113549.1.9.20"
 	oidLocalKeyID   = "1.2.840.113549.1.9.21"
+	oidTrustedUsage = "2.16.840.1.113894.746875.1.1" // Oracle's
 )
 
 func openPKCS12(data []byte, text, keyText string) (*Store, error) {
@@ -146,17 +147,18 @@ type keyBag struct {
 }
 
 type certBag struct {
-	alias string
-	id    []byte
-	cert  *x509.Certificate // nil where err is not
-	err   error
+	alias   string
+	id      []byte
+	trusted bool              // marked as such, as keytool does and openssl before 3.2 does not
+	cert    *x509.Certificate // nil where err is not
+	err     error
 }
 
 func (b *bags) add(bag safeBag, p password) error {
 	if len(b.keys)+len(b.certs) == MaxEntries {
 		return fmt.Errorf("more than %d entries", MaxEntries)
 	}
-	alias, id := bag.names()
+	alias, id, trusted := bag.names()
 	switch bag.Type.String() {
 	case oidKeyBag:
 		key, err := parsePKCS8(bag.Value.Bytes)
@@ -192,7 +194,7 @@ func (b *bags) add(bag safeBag, p password) error {
 		if err != nil {
 			err = fmt.Errorf("cannot read the certificate: %w", err)
 		}
-		b.certs = append(b.certs, certBag{alias, id, cert, err})
+		b.certs = append(b.certs, certBag{alias, id, trusted, cert, err})
 	}
 	return nil // secrets and revocation lists are no entries here
 }
@@ -205,9 +207,14 @@ func parsePKCS8(der []byte) (any, error) {
 	return key, nil
 }
 
-// names returns the alias, and what ties a key to its certificate.
-func (bag *safeBag) names() (alias string, id []byte) {
+// names returns the alias, what ties a key to its certificate, and whether a
+// certificate is marked as a trusted one.
+func (bag *safeBag) names() (alias string, id []byte, trusted bool) {
 	for _, a := range bag.Attributes {
+		if a.Type.String() == oidTrustedUsage {
+			trusted = true
+			continue
+		}
 		var value asn1.RawValue
 		if _, err := asn1.Unmarshal(a.Values.Bytes, &value); err != nil {
 			continue
@@ -223,7 +230,7 @@ func (bag *safeBag) names() (alias string, id []byte) {
 			id = value.Bytes
 		}
 	}
-	return alias, id
+	return alias, id, trusted
 }
 
 // entries gives each key its certificate and the issuers that are there; each
@@ -251,7 +258,7 @@ func (b *bags) entries() []Entry {
 		if used[i] {
 			continue
 		}
-		e := Entry{Alias: c.alias, CertErr: c.err}
+		e := Entry{Alias: c.alias, CertErr: c.err, Loose: !c.trusted}
 		if c.cert != nil {
 			e.Chain = []*x509.Certificate{c.cert}
 		}
