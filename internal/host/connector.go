@@ -18,7 +18,8 @@ type Connector struct {
 	Volumes      []VolumeRef      // named volumes that its containers mount, sorted by name
 	Services     []ComposeService // as the compose files declare them, sorted by name
 
-	containers []Container // that compose made for it
+	containers []Container           // that compose made for it
+	variables  composefile.Variables // of .env
 
 	// ComposeErr is why the compose files could not be understood; then the
 	// mounts are those of the containers that there are, and Services is

@@ -1,14 +1,18 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/hostguard/hostguard/internal/secret"
 	"github.com/hostguard/hostguard/internal/springconf"
 )
 
@@ -27,9 +31,10 @@ const (
 // ConnectorApps is a connector with its services as applications.
 type ConnectorApps struct {
 	Connector Connector
-	Apps      []ConnectorApp // by service, what is written before what was made; empty with Err
-	Err       error          // why its services cannot be told
-	Drift     []EnvDrift     // where containers were made with another environment than is written
+	Apps      []ConnectorApp        // by service, what is written before what was made; empty with Err
+	Err       error                 // why its services cannot be told
+	Variables []springconf.Variable // of .env, sorted by name
+	Drift     []EnvDrift            // where containers were made with another environment than is written
 }
 
 // Of are the applications of some roles.
@@ -44,6 +49,7 @@ type ConnectorApp struct {
 	Role      Role
 	Container string           // the container that was made so; empty: as it is written
 	Made      []string         // with Container empty: containers that were made just so
+	Started   time.Time        // when the oldest of these containers that run was started; zero: none runs
 	Mounts    []ContainerMount // with where volumes lie; Source empty: that cannot be told
 	Env       []springconf.Variable
 	Config    []ConfigFile // files of its configuration folder, sorted by path
@@ -162,6 +168,15 @@ func (h *Host) findConnectorApps(ctx context.Context) ([]ConnectorApps, error) {
 }
 
 func (h *Host) addApps(ctx context.Context, c *ConnectorApps) error {
+	for _, name := range slices.Sorted(maps.Keys(c.Connector.variables)) {
+		v := c.Connector.variables[name]
+		at := springconf.Place{Source: v.File, Line: v.Line, Key: name}
+		variable := springconf.Variable{Name: name, Value: secret.New(v.Value), Place: at, Origin: at}
+		if !v.Known {
+			variable.Missing = cmp.Or(v.From, name)
+		}
+		c.Variables = append(c.Variables, variable)
+	}
 	made, err := h.madeOf(ctx, c.Connector)
 	if err != nil {
 		return fmt.Errorf("cannot tell how the containers of the connector in %s were made: %w", c.Connector.Dir, err)
@@ -191,10 +206,17 @@ func (c *ConnectorApps) add(s ComposeService, made []madeContainer, volumes map[
 		drift := compareEnv(s, m)
 		if len(drift) == 0 && sameMounts(mounts, m.mounts) {
 			apps[0].Made = append(apps[0].Made, m.name)
+			if m.running && (apps[0].Started.IsZero() || m.started.Before(apps[0].Started)) {
+				apps[0].Started = m.started
+			}
 			continue
 		}
 		c.Drift = append(c.Drift, drift...)
-		apps = append(apps, ConnectorApp{Service: s, Container: m.name, Mounts: m.mounts, Env: m.env})
+		other := ConnectorApp{Service: s, Container: m.name, Mounts: m.mounts, Env: m.env}
+		if m.running {
+			other.Started = m.started
+		}
+		apps = append(apps, other)
 	}
 	for _, a := range apps {
 		a.Config, a.ConfigErr = folders.of(a)

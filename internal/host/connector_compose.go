@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"strings"
 
@@ -17,6 +18,7 @@ type composeProject struct {
 	envFiles []string
 
 	environments map[string][]composefile.EnvVar // by service
+	variables    composefile.Variables           // of .env
 }
 
 // readCompose reads a project's .env and compose files: those that docker's
@@ -33,6 +35,7 @@ func (h *Host) readCompose(p foundProject) (composeProject, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return c, err
 	}
+	c.variables = maps.Clone(vars)
 	names := p.files
 	if len(names) == 0 {
 		var err error

@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Bounds of what is read of a folder that a container mounts.
@@ -21,6 +22,17 @@ type ConfigFile struct {
 	Path string // of the host
 	Data []byte
 	Err  error // why it could not be read
+
+	Changed time.Time // its content
+}
+
+// newConfigFile keeps what was read of a file, or why it could not be.
+func newConfigFile(name string, data []byte, info fs.FileInfo, err error) ConfigFile {
+	f := ConfigFile{Path: name, Data: data, Err: err}
+	if info != nil {
+		f.Changed = info.ModTime()
+	}
+	return f
 }
 
 // configFolder is what was read of a folder.
@@ -99,11 +111,11 @@ func (h *Host) readTexts(dir string) ([]ConfigFile, error) {
 	}
 	var files []ConfigFile
 	for _, e := range entries {
-		data, _, err := h.ReadUntrusted(dir, e.Name(), maxConfigFile)
+		data, info, err := h.ReadUntrusted(dir, e.Name(), maxConfigFile)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // gone meanwhile
 		}
-		files = append(files, ConfigFile{path.Join(dir, e.Name()), data, err})
+		files = append(files, newConfigFile(path.Join(dir, e.Name()), data, info, err))
 	}
 	return files, nil
 }
@@ -117,8 +129,8 @@ func (c *configFolders) single(name, inside string) configFolder {
 	if base != inside {
 		return configFolder{err: fmt.Errorf("%s is mounted under another name, %s, which this version of hostguard does not follow", name, inside)}
 	}
-	data, _, err := c.h.ReadUntrusted(dir, base, maxConfigFile)
-	return configFolder{files: []ConfigFile{{name, data, err}}}
+	data, info, err := c.h.ReadUntrusted(dir, base, maxConfigFile)
+	return configFolder{files: []ConfigFile{newConfigFile(name, data, info, err)}}
 }
 
 // isConfigName reports whether a file may hold settings.

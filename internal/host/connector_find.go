@@ -145,7 +145,7 @@ func (h *Host) readConnector(ctx context.Context, p foundProject) (Connector, er
 		return c, fmt.Errorf("cannot read the connector's folder (%s): %w", p.source, err)
 	}
 	compose, err := h.readCompose(p)
-	c.ComposeFiles, c.EnvFiles = compose.files, compose.envFiles
+	c.ComposeFiles, c.EnvFiles, c.variables = compose.files, compose.envFiles, compose.variables
 	if err != nil && len(p.containers) == 0 {
 		return c, fmt.Errorf("cannot read the connector in %s: %w", p.dir, err)
 	}
