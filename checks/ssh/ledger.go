@@ -1,9 +1,12 @@
 package ssh
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/hostguard/hostguard/checks"
@@ -157,9 +160,32 @@ func counted(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
+// Unrecorded is what repairs a host whose ledger lacks keys that are in files.
+type Unrecorded struct {
+	Started bool                // there is a ledger, and it does not know them
+	Keys    []keyledger.Present // in files, of a host without ledger; sorted
+	Unseen  bool                // not all files could be read
+}
+
+// unrecorded describes the failure of judgeRecorded.
+func (v ledgerView) unrecorded() Unrecorded {
+	u := Unrecorded{Started: v.ledger.Ledger != nil, Unseen: len(v.unseen) > 0}
+	if u.Started {
+		return u
+	}
+	for i := range v.keys {
+		u.Keys = append(u.Keys, keyledger.Present{Account: v.keys[i].Account, Key: v.keys[i].Key})
+	}
+	slices.SortFunc(u.Keys, func(a, b keyledger.Present) int {
+		return cmp.Or(strings.Compare(a.Account, b.Account), strings.Compare(a.Key, b.Key))
+	})
+	u.Keys = slices.Compact(u.Keys)
+	return u
+}
+
 // judgeRecorded wants the ledger to know every key in a file.
 func judgeRecorded(v ledgerView) (checks.Verdict, error) {
-	return v.judgeKeys(func(in *host.KeyInFile, known *keyledger.Key) opinion {
+	verdict, err := v.judgeKeys(func(in *host.KeyInFile, known *keyledger.Key) opinion {
 		if known != nil {
 			return opinion{got: fmt.Sprintf("%s, in the ledger since %s", in.Kind, v.date(known.Since))}
 		}
@@ -170,6 +196,10 @@ func judgeRecorded(v ledgerView) (checks.Verdict, error) {
 		}
 		return o
 	})
+	if verdict.Status == checks.Fail {
+		verdict.Repair = v.unrecorded()
+	}
+	return verdict, err
 }
 
 // judgeAssigned wants a person for every key that the ledger knows.

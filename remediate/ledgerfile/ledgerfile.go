@@ -145,6 +145,9 @@ func (s *Store) read() error {
 // maxSmall bounds a file of a few lines.
 const maxSmall = 64 << 10
 
+// temporary follows the name of a file that is being made.
+const temporary = ".new"
+
 // pemType is that of a private key in PKCS #8, which ssh-keygen reads since 9.6.
 const pemType = "PRIVATE KEY"
 
@@ -192,7 +195,7 @@ func (s *Store) makeKey() error {
 
 // makeFile makes a whole file durable under its name, or nothing.
 func (s *Store) makeFile(name string, data []byte, mode uint32) error {
-	temp := name + ".new" // only we make it: the folder is locked
+	temp := name + temporary // only we make it: the folder is locked
 	f, err := statedir.OpenFile(s.dir, temp, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC)
 	if err == nil {
 		if err = unix.Fchmod(int(f.Fd()), mode); err == nil {
