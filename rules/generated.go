@@ -706,6 +706,52 @@ var embeddedRules = []Rule{
 			{File: "rules/logs/logs.yaml", Line: 196, Column: 44, Kind: 2, Text: "utmp"},
 		}},
 	}}, Remediation: Remediation{Hint: "gpasswd --delete USER adm (sessions that are open keep the group), or, for accounts that are meant to, \"parameters: {LOG-008: {allow: [USER]}}\" in hostguard.yaml."}, node: strictyaml.Node{File: "rules/logs/logs.yaml", Line: 184, Column: 3}},
+	{ID: "LRD-001", Title: "A user of its own reads the connector's logs and does no more", Rationale: "Who only looks at logs needs neither root nor docker, and a member of docker is root. When nobody is named, logs are read with the administrator's account.", Source: []string{
+		"TC-13",
+	}, Severity: 2, Tags: []string{
+		"logs",
+		"accounts",
+		"connector",
+	}, References: []Reference{
+		{Framework: "man", ID: "group(5)"},
+		{Framework: "NIST SP 800-53 Rev. 5", ID: "AC-6"},
+	}, Check: "log-reader", Configured: map[string]string{"group": "logs.group", "reader": "logs.reader"}, Remediation: Remediation{Hint: "useradd --create-home --user-group --shell /bin/bash tclogs, install the reader's SSH key, and set \"logs: {reader: tclogs}\" in /etc/hostguard/hostguard.yaml. Take it out of other groups with gpasswd --delete tclogs GROUP; sessions that are open keep them. The account must also be let in by sshd: name it in AllowUsers, in the group of AllowGroups, and in ssh.users."}, node: strictyaml.Node{File: "rules/logs/reader.yaml", Line: 2, Column: 3}},
+	{ID: "LRD-002", Title: "No sudo rule names the user who reads the connector's logs", Rationale: "One rule, even for a pager, is a way to root: less starts a shell.", Source: []string{
+		"TC-13",
+	}, Severity: 3, Tags: []string{
+		"logs",
+		"accounts",
+		"connector",
+	}, References: []Reference{
+		{Framework: "man", ID: "sudoers(5)"},
+	}, Check: "sudo-rights", Configured: map[string]string{"account": "logs.reader"}, Remediation: Remediation{Hint: "Take the account out of the rule with visudo -f FILE, or out of the group or alias that the rule names. A rule for ALL users names this one, too: name those who are meant."}, node: strictyaml.Node{File: "rules/logs/reader.yaml", Line: 21, Column: 3}},
+	{ID: "LRD-003", Title: "Copies of the connector's logs are their reader's to read only", Rationale: "Logs that others can write prove nothing, and those that everybody can read tell every process what the connector exchanges and with whom.", Source: []string{
+		"TC-13",
+	}, Severity: 3, Tags: []string{
+		"logs",
+		"files",
+		"connector",
+	}, References: []Reference{
+		{Framework: "man", ID: "acl(5)"},
+		{Framework: "NIST SP 800-53 Rev. 5", ID: "AU-9"},
+	}, Check: "log-copies-folder", Configured: map[string]string{"dir": "logs.dir", "group": "logs.group", "reader": "logs.reader"}, Remediation: Remediation{Hint: "hostguard logs copy makes the folder when it is missing. One that is there: chown root:tclogs /srv/tc_logs && chmod 750 /srv/tc_logs && setfacl -b -k /srv/tc_logs, and chown root:tclogs /srv/tc_logs/* && chmod 440 /srv/tc_logs/* for the copies. The folders above it must be root's, and let everybody through (mode 755)."}, node: strictyaml.Node{File: "rules/logs/reader.yaml", Line: 37, Column: 3}},
+	{ID: "LRD-004", Title: "The connector's rotated logs are copied for their reader", Rationale: "The connector keeps its logs in docker volumes, where root alone gets to them, and deletes them after a month. What is not copied is not read, and is gone.", Source: []string{
+		"TC-13",
+	}, Severity: 2, Tags: []string{
+		"logs",
+		"connector",
+	}, References: []Reference{
+		{Framework: "NIST SP 800-53 Rev. 5", ID: "AU-11"},
+	}, Check: "log-copies-fresh", Configured: map[string]string{"dir": "logs.dir", "keep": "logs.keep"}, Remediation: Remediation{Hint: "hostguard logs copy copies what is lacking and says what it refuses. A link, a FIFO or a file with several names in the place of a log was put there by somebody: look at the container before you remove it."}, node: strictyaml.Node{File: "rules/logs/reader.yaml", Line: 56, Column: 3}},
+	{ID: "LRD-005", Title: "A daily job copies the connector's logs", Rationale: "A copy that somebody must think of is not made, least of all on the day when it is needed.", Source: []string{
+		"TC-13",
+	}, Severity: 2, Tags: []string{
+		"logs",
+		"connector",
+	}, References: []Reference{
+		{Framework: "man", ID: "cron(8)"},
+		{Framework: "man", ID: "systemd.timer(5)"},
+	}, Check: "log-copy-job", Configured: map[string]string{"job": "logs.job"}, Remediation: Remediation{Hint: "Put \"10 1 * * * root /usr/local/bin/hostguard logs copy\" into /etc/cron.d/hostguard (owner root, mode 644, a newline at its end), and systemctl enable --now cron. Another job is named in hostguard.yaml: \"logs: {job: {unit: copy-logs.timer}}\"; its copies must lie in logs.dir under names that hold the day."}, node: strictyaml.Node{File: "rules/logs/reader.yaml", Line: 73, Column: 3}},
 	{ID: "NET-001", Title: "The connector's /api/ is reached from the internal networks only", Rationale: "Whoever reaches /api/ administers the connector: reads and changes its self-description, its contracts and its users' data. Docker publishes its port on all addresses unless told otherwise, and leads it past the rules of ufw and of the INPUT chain.", Source: []string{
 		"TC-16",
 	}, Severity: 4, Tags: []string{
@@ -1452,6 +1498,11 @@ var embeddedProfiles = []Profile{
 		{ID: "LOG-006", Level: 2},
 		{ID: "LOG-007", Level: 2},
 		{ID: "LOG-008", Level: 1},
+		{ID: "LRD-001", Level: 2},
+		{ID: "LRD-002", Level: 2},
+		{ID: "LRD-003", Level: 2},
+		{ID: "LRD-004", Level: 2},
+		{ID: "LRD-005", Level: 2},
 		{ID: "NET-001", Level: 2},
 		{ID: "NET-002", Level: 2},
 		{ID: "NET-003", Level: 1},

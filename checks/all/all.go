@@ -9,6 +9,7 @@ import (
 	"github.com/hostguard/hostguard/checks/docker"
 	"github.com/hostguard/hostguard/checks/files"
 	"github.com/hostguard/hostguard/checks/hardware"
+	"github.com/hostguard/hostguard/checks/logs"
 	"github.com/hostguard/hostguard/checks/network"
 	"github.com/hostguard/hostguard/checks/services"
 	"github.com/hostguard/hostguard/checks/ssh"
@@ -24,6 +25,7 @@ var Families = [][]checks.Check{
 	docker.Checks,
 	files.Checks,
 	hardware.Checks,
+	logs.Checks,
 	network.Checks,
 	services.Checks,
 	ssh.Checks,

@@ -272,5 +272,8 @@ func breakages() []breakage {
 		map[string]want{"SVC-010": fails("stray.service"), "SVC-011": fails("4444", "stray.service"), "NET-002": fails("4444", "stray.service")})
 
 	// TC-16
-	return append(list, networkBreakages()...)
+	list = append(list, networkBreakages()...)
+
+	// TC-13
+	return append(list, logsBreakages()...)
 }

@@ -9,6 +9,10 @@ echo "$1" >/home/operator/.ssh/authorized_keys
 chown operator:users /home/operator/.ssh/authorized_keys
 chmod 600 /home/operator/.ssh/authorized_keys
 
+# Who reads the connector's logs, and where.
+useradd --user-group --create-home --shell /bin/bash tclogs
+install -d -m 750 -o root -g tclogs /srv/tc_logs
+
 # There before auditd loads its rules: a watch on a folder that docker makes
 # later is one on a name.
 install -d -m 710 /var/lib/docker
