@@ -143,10 +143,7 @@ func (o *storeOpener) storesOf(ctx context.Context, app ConnectorApp) []KeyStore
 	}
 	for _, known := range knownStores {
 		s, used := o.storeOf(ctx, app, known)
-		again := func(t KeyStore) bool {
-			return t.Use == s.Use && t.Path == s.Path && t.Store == s.Store && t.Absent == s.Absent && t.Err == nil && s.Err == nil && (s.Alias == "" || s.Alias == t.Alias)
-		}
-		if used && !slices.ContainsFunc(all, again) {
+		if used && !slices.ContainsFunc(all, s.isIn) {
 			all = append(all, s)
 		}
 	}
@@ -161,6 +158,14 @@ func (o *storeOpener) storesOf(ctx context.Context, app ConnectorApp) []KeyStore
 	return all
 }
 
+// isIn reports whether another is the same store, or the same trouble with it.
+func (s KeyStore) isIn(t KeyStore) bool {
+	if s.Err != nil || t.Err != nil {
+		return s.Use == t.Use && s.Err != nil && t.Err != nil && s.Err.Error() == t.Err.Error()
+	}
+	return s.Use == t.Use && s.Path == t.Path && s.Store == t.Store && (s.Alias == "" || s.Alias == t.Alias)
+}
+
 // storeOf finds and opens one store. It is not used when no property names it.
 func (o *storeOpener) storeOf(ctx context.Context, app ConnectorApp, known storeProperties) (s KeyStore, used bool) {
 	s.Use = known.use
@@ -170,7 +175,7 @@ func (o *storeOpener) storeOf(ctx context.Context, app ConnectorApp, known store
 		}
 		v, err := app.Property(key)
 		if err != nil {
-			s.Err = fmt.Errorf("cannot find the %s store of %s: %w", s.Use, app.Name(), err)
+			s.Err = fmt.Errorf("cannot tell the %s store: %w", s.Use, err)
 		}
 		return v
 	}
@@ -204,8 +209,8 @@ func (o *storeOpener) storeOf(ctx context.Context, app ConnectorApp, known store
 func (s *KeyStore) open(ctx context.Context, o *storeOpener, app ConnectorApp, inside string, p keystore.Passwords) {
 	inside = strings.TrimPrefix(inside, "file:")
 	dir, rel, err := app.HostPath(inside)
-	if err == nil && strings.Contains(inside, ":") {
-		err = errors.New("it is no path of a file") // classpath:…, https:…
+	if strings.Contains(inside, ":") { // classpath:…, https:…
+		err = errors.New("it is no path of a file")
 	}
 	if err != nil {
 		s.Err = fmt.Errorf("cannot find the %s store of %s, which %v names: %w", s.Use, app.Name(), s.NamedBy, err)
