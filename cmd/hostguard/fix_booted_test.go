@@ -40,7 +40,7 @@ type observed map[string]string
 // where fix works, and what moves there by itself.
 var (
 	observedFolders = []string{"/etc", "/opt", "/srv", "/usr/local", "/home", "/root", "/var/spool/cron", "/var/lib", "/var/log"}
-	restless        = []string{"/var/lib/hostguard/tx", "/var/lib/docker", "/var/lib/containerd", "/var/lib/systemd", "/var/lib/chrony", "/var/lib/private", "/var/log"}
+	restless        = []string{"/var/lib/hostguard/tx", "/var/lib/hostguard/watch-storage", "/var/lib/docker", "/var/lib/containerd", "/var/lib/systemd", "/var/lib/chrony", "/var/lib/private", "/var/log"}
 )
 
 // observe describes the host: content, owner, mode, access lists and other

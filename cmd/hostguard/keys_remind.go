@@ -32,6 +32,7 @@ const maxReminded = 2000
 func keysRemindCommand() *cobra.Command {
 	var src sources
 	var within quantity.Duration
+	var quiet bool
 	cmd := &cobra.Command{
 		Use:   "remind",
 		Short: "Tell of the keys that have to be replaced soon, or had to be",
@@ -50,14 +51,15 @@ keys or the ledger could not be seen, and that was told; 75 another run is at wo
 		Example: `  sudo hostguard keys remind
   sudo hostguard keys remind --within 30d`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return remindOfKeys(cmd, src, within) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return remindOfKeys(cmd, src, within, quiet) },
 	}
 	sourceFlags(cmd, &src)
 	cmd.Flags().TextVar(&within, "within", quantity.Duration(0), "how long before its end a key is spoken of (default: the profile's, else "+remindWithin.String()+")")
+	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print nothing but errors")
 	return cmd
 }
 
-func remindOfKeys(cmd *cobra.Command, src sources, within quantity.Duration) error {
+func remindOfKeys(cmd *cobra.Command, src sources, within quantity.Duration, quiet bool) error {
 	a, err := load(src)
 	if err != nil {
 		return err
@@ -98,14 +100,16 @@ func remindOfKeys(cmd *cobra.Command, src sources, within quantity.Duration) err
 			failed = append(failed, err)
 		}
 	}
-	out := cmd.OutOrStdout()
-	for _, i := range items {
-		fmt.Fprintf(out, "%v: %s\n", i.Level, printable.String(i.Text))
+	if !quiet {
+		out := cmd.OutOrStdout()
+		for _, i := range items {
+			fmt.Fprintf(out, "%v: %s\n", i.Level, printable.String(i.Text))
+		}
+		if len(items) == 0 {
+			fmt.Fprintf(out, "no key has to be replaced within %v\n", within)
+		}
+		sayTold(out, outcome)
 	}
-	if len(items) == 0 {
-		fmt.Fprintf(out, "no key has to be replaced within %v\n", within)
-	}
-	sayTold(out, outcome)
 	return jobEnd(failed, unseen)
 }
 

@@ -45,7 +45,7 @@ func watchCommand() *cobra.Command {
 always, by mail and by webhook when hostguard.yaml says so (notify). Meant to be
 started by cron or a timer; hostguard fix installs that.`,
 	}
-	cmd.AddCommand(watchStorageCommand(), watchTestCommand())
+	cmd.AddCommand(watchStorageCommand(), watchAuditCommand(), watchTestCommand())
 	return cmd
 }
 
@@ -78,7 +78,7 @@ measured, and that was told; 75 another run is at work.`,
 	}
 	sourceFlags(cmd, &src)
 	cmd.Flags().StringVar(&format, "format", "text", "text or json")
-	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print only what is not well")
+	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print nothing but errors")
 	return cmd
 }
 
@@ -155,8 +155,10 @@ func watchStorage(cmd *cobra.Command, src sources, format string, quiet bool) er
 			failed = append(failed, err)
 		}
 	}
-	if err := writeWatched(cmd.OutOrStdout(), judged, told, now, format, quiet); err != nil {
-		failed = append(failed, fmt.Errorf("cannot write: %w", err))
+	if !quiet {
+		if err := writeWatched(cmd.OutOrStdout(), judged, told, now, format); err != nil {
+			failed = append(failed, fmt.Errorf("cannot write: %w", err))
+		}
 	}
 	return jobEnd(failed, unseen)
 }
@@ -306,7 +308,7 @@ func escapedAll(list []string) []string {
 	return out
 }
 
-func writeWatched(w io.Writer, judged []storagewatch.Judgement, told []toldChannel, now time.Time, format string, quiet bool) error {
+func writeWatched(w io.Writer, judged []storagewatch.Judgement, told []toldChannel, now time.Time, format string) error {
 	if format == "json" {
 		shown := watched{watchSchema, now.UTC().Truncate(time.Second), []watchedSystem{}, append([]toldChannel{}, told...)}
 		for _, j := range judged {
@@ -319,9 +321,6 @@ func writeWatched(w io.Writer, judged []storagewatch.Judgement, told []toldChann
 	var rows [][]string
 	for i := range judged {
 		j := &judged[i]
-		if quiet && j.Level == notify.OK {
-			continue
-		}
 		text := strings.Join(j.Why, "; ")
 		if len(j.Why) == 0 {
 			text = j.Room()
@@ -331,9 +330,7 @@ func writeWatched(w io.Writer, judged []storagewatch.Judgement, told []toldChann
 	if err := writeTable(w, rows); err != nil {
 		return err
 	}
-	if !quiet {
-		sayTold(w, told)
-	}
+	sayTold(w, told)
 	return nil
 }
 

@@ -10,6 +10,8 @@ import (
 	"github.com/hostguard/hostguard/remediate/clock"
 	"github.com/hostguard/hostguard/remediate/docker"
 	"github.com/hostguard/hostguard/remediate/filestate"
+	"github.com/hostguard/hostguard/remediate/jobs"
+	"github.com/hostguard/hostguard/remediate/keys"
 	"github.com/hostguard/hostguard/remediate/services"
 	"github.com/hostguard/hostguard/remediate/units"
 	"github.com/hostguard/hostguard/remediate/unitstate"
@@ -20,6 +22,8 @@ var Families = [][]remediate.Remediator{
 	audit.Remediators,
 	clock.Remediators,
 	docker.Remediators,
+	jobs.Remediators,
+	keys.Remediators,
 	services.Remediators,
 	units.Remediators,
 }
@@ -27,12 +31,13 @@ var Families = [][]remediate.Remediator{
 // Standing holds what the configuration can ask for by itself.
 var Standing = slices.Concat(
 	audit.Standing,
+	jobs.Standing,
 )
 
 // Kinds holds every kind of step.
 var Kinds = slices.Concat(
 	filestate.Kinds,
-	[]remediate.Kind{unitstate.Kind, auditrules.Rule, auditrules.Setting},
+	[]remediate.Kind{unitstate.Kind, auditrules.Rule, auditrules.Setting, keys.Ledger},
 )
 
 // Activators holds every action that follows steps.
