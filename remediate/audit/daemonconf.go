@@ -40,16 +40,17 @@ func (c DaemonConfig) Resolve(ctx context.Context, h *host.Host, d *remediate.Dr
 	if err != nil || !moved || !d.Running() {
 		return err
 	}
-	units, err := h.Units(ctx, unit)
-	switch {
-	case err != nil || !units[unit].Active():
-		return err // it reads the file when it is started
-	case h.Lacks(ctx, host.AuditNetlink) != nil:
-		d.Pending(remediate.Restart, "auditd reads its configuration only when it is restarted: in a container the kernel does not tell it who asks for more")
-	default:
-		d.Activate(reread, unit)
+	if status, err := h.AuditStatus(ctx); err == nil {
+		if status.PID != 0 { // else it reads the file when it is started
+			d.Activate(reread, unit)
+		}
+		return nil
 	}
-	return nil
+	units, err := h.Units(ctx, unit)
+	if err == nil && units[unit].Active() {
+		d.Pending(remediate.Restart, "auditd reads its configuration only when it is restarted: in a container the kernel does not tell it who asks for more")
+	}
+	return err
 }
 
 // setDaemonOption sets an option of auditd.conf(5) on the line that sets it,
