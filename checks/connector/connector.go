@@ -79,6 +79,8 @@ var Checks = []checks.Check{
 		Needs:   host.Running | host.Docker | host.Root,
 		Binding: checks.NoParams(drift),
 	},
+	certificateCheck,
+	trustCheck,
 }
 
 // appsOf returns the connectors, of which there must be one.
@@ -119,14 +121,26 @@ func (o *outcome) verdict(reason, none string) (checks.Verdict, error) {
 	return checks.Passed(o.good...), nil
 }
 
+// distinct drops what was said before, and says once what services share.
 func distinct(list []checks.Evidence) []checks.Evidence {
 	var kept []checks.Evidence
 	seen := map[checks.Evidence]bool{}
+	places := map[checks.Evidence]int{} // of a fault without its subject: where in kept
 	for _, e := range list {
-		if !seen[e] {
-			seen[e] = true
-			kept = append(kept, e)
+		if seen[e] {
+			continue
 		}
+		seen[e] = true
+		who, key, of := strings.Cut(e.Key, ": ")
+		place := e
+		place.Key = key
+		if i, before := places[place]; of && before {
+			others, _, _ := strings.Cut(kept[i].Key, ": ")
+			kept[i].Key = others + ", " + who + ": " + key
+			continue
+		}
+		places[place] = len(kept)
+		kept = append(kept, e)
 	}
 	if len(kept) > maxEvidence {
 		more := len(kept) - maxEvidence

@@ -22,7 +22,7 @@ var publishedWords = []string{
 
 // publishedGuesses were published, too, and are words: they count where a
 // password is meant.
-var publishedGuesses = []string{"password", "12345", "xxx"}
+var publishedGuesses = []string{"password", "12345"}
 
 // publishedHashes are the hashes in users.properties, of this and of earlier
 // versions.

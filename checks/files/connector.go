@@ -125,7 +125,7 @@ func filesOfConnector(h *host.Host, c host.ConnectorApps) ([]secretFile, error) 
 			stores, err := storesIn(h, m.Source)
 			failed = errors.Join(failed, err)
 			for _, name := range stores {
-				add(name, isKeyStore(c, name))
+				add(name, isKeyStore(h, c, name))
 			}
 		}
 	}
@@ -168,7 +168,11 @@ func isStore(name string) bool {
 
 // isKeyStore reports whether a store may hold private keys: one that the
 // settings name as a trust store, and as nothing else, does not.
-func isKeyStore(c host.ConnectorApps, name string) bool {
+func isKeyStore(h *host.Host, c host.ConnectorApps, name string) bool {
+	if path.Ext(name) == ".pem" {
+		data, _, err := h.ReadUntrusted(path.Dir(name), path.Base(name), host.MaxFile)
+		return err != nil || strings.Contains(string(data), "PRIVATE KEY")
+	}
 	trust, key := false, false
 	for _, app := range c.Apps {
 		for _, setting := range []struct {
@@ -198,7 +202,7 @@ func holdsSecret(f host.ConfigFile) bool {
 	for _, p := range parsed.All {
 		key := strings.ToLower(p.Key)
 		secret := strings.Contains(key, "password") || strings.Contains(key, "secret") || strings.Contains(key, "token")
-		if secret && p.Value != "" && !strings.HasPrefix(p.Value, "${") && !isPlain(p.Value) {
+		if secret && p.Value != "" && p.Value != "xxx" && !strings.HasPrefix(p.Value, "${") && !isPlain(p.Value) {
 			return true
 		}
 	}
