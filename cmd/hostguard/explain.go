@@ -16,6 +16,7 @@ import (
 	"github.com/hostguard/hostguard/internal/attested"
 	"github.com/hostguard/hostguard/internal/printable"
 	"github.com/hostguard/hostguard/internal/strictyaml"
+	"github.com/hostguard/hostguard/remediate"
 	mending "github.com/hostguard/hostguard/remediate/all"
 	"github.com/hostguard/hostguard/rules"
 )
@@ -61,9 +62,16 @@ of a source document (TC-01).`,
 // whatFixDoes says what `hostguard fix` would do about a failing check.
 func whatFixDoes(check string) string {
 	if r, found := mending.For(check); found {
-		return fmt.Sprintf("%s (%s) %s", r.Does, r.Risk, r.WillNot)
+		return fmt.Sprintf("%s %s %s", r.Does, r.WillNot, riskWords[r.Risk])
 	}
 	return "Nothing: mend it by hand, as said above."
+}
+
+// riskWords say what a repair of a risk can disturb.
+var riskWords = map[remediate.Risk]string{
+	remediate.Safe:       "Risk: safe, it disturbs nothing that runs.",
+	remediate.Disruptive: "Risk: disruptive, it stops or restarts something.",
+	remediate.Access:     "Risk: access, it can change who gets in.",
 }
 
 const pageWidth = 88

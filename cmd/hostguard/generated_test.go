@@ -422,6 +422,7 @@ func rulePage(set *rules.Set, r *rules.Rule, known map[string]*checks.Check) []b
 		}
 	}
 	section("How to mend it by hand", markdown(r.Remediation.Hint))
+	section("What `hostguard fix` does", markdown(whatFixDoes(r.Check)))
 	if len(r.References) > 0 {
 		var refs []string
 		for _, ref := range r.References {
