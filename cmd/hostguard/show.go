@@ -13,7 +13,7 @@ func showCommand() *cobra.Command {
 		Use:   "show",
 		Short: "Show facts of this host as hostguard sees them",
 	}
-	cmd.AddCommand(showAuditCommand(), showExposureCommand(), showSSHDCommand())
+	cmd.AddCommand(showAuditCommand(), showConnectorCommand(), showExposureCommand(), showSSHDCommand())
 	return cmd
 }
 
