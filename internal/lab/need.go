@@ -30,6 +30,7 @@ var (
 	ACL     = Part{"setfacl and getfacl", 2, programs("setfacl", "getfacl")}
 	Strace  = Part{"strace", 2, programs("strace")}
 	NFT     = Part{"nft", 2, programs("nft", "ip", "nsenter")}
+	Sudo    = Part{"sudo's programs", 2, programs("cvtsudoers")}
 	PAM     = Part{"libpam to ask", 2, programs("pamtester", "unshare")}
 	Booted  = Part{"a booted host", 3, programs("debootstrap", "systemd-nspawn", "nsenter", "chronyd", "ssh-keygen")}
 	Virtual = Part{"a virtual machine", 4, programs("debootstrap", "qemu-system-x86_64", "qemu-img", "mke2fs", "ssh", "ssh-keygen")}
