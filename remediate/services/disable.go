@@ -76,7 +76,11 @@ func (c Disable) stays(ctx context.Context, h *host.Host, files *unitfile.Tree, 
 		return why, nil
 	}
 	if uses != nil {
-		if why := uses.of(name); why != "" {
+		listens, err := addresses(ctx, h, name)
+		if err != nil {
+			return "", err
+		}
+		if why := uses.of(name, listens); why != "" {
 			return why, nil
 		}
 		if why, err := needed(ctx, h, c.Kind, name); err != nil || why != "" {
@@ -84,4 +88,17 @@ func (c Disable) stays(ctx context.Context, h *host.Host, files *unitfile.Tree, 
 		}
 	}
 	return setsUp(files, name, c.Kind != "")
+}
+
+// addresses are those at which a socket unit listens; none of other units.
+func addresses(ctx context.Context, h *host.Host, name string) ([]string, error) {
+	live, err := h.Units(ctx, name)
+	if err != nil || live[name].Socket == nil {
+		return nil, err
+	}
+	var all []string
+	for _, l := range live[name].Socket.Listen {
+		all = append(all, l.Address)
+	}
+	return all, nil
 }

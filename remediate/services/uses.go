@@ -68,8 +68,9 @@ func findUses(ctx context.Context, h *host.Host) (*uses, error) {
 	return u, err
 }
 
-// of says who uses a unit; empty: nobody that can be seen.
-func (u *uses) of(name string) string {
+// of says who uses a unit, which listens at the given addresses if it is a
+// socket; empty: nobody that can be seen.
+func (u *uses) of(name string, listens []string) string {
 	if u.ancestors[name] {
 		return "hostguard itself was started from it"
 	}
@@ -88,12 +89,15 @@ func (u *uses) of(name string) string {
 			return fmt.Sprintf("a container is connected to it (%v)", e.remote)
 		}
 	}
+	sockets := slices.Clone(listens)
 	for socket, inode := range u.listening {
-		if p, held := u.processes[u.byInode[inode]]; !held || p.Unit != name {
-			continue
+		if p, held := u.processes[u.byInode[inode]]; held && p.Unit == name {
+			sockets = append(sockets, socket)
 		}
+	}
+	for _, socket := range sockets {
 		for _, c := range u.containers {
-			if slices.ContainsFunc(c.Mounts, func(m host.ContainerMount) bool { return leadsTo(m.Source, socket) }) {
+			if path.IsAbs(socket) && slices.ContainsFunc(c.Mounts, func(m host.ContainerMount) bool { return leadsTo(m.Source, socket) }) {
 				return fmt.Sprintf("the container %s has its socket %s mounted", c.Name, socket)
 			}
 		}
