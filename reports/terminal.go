@@ -20,3 +20,9 @@ func TerminalOptions(o Options, f *os.File, getenv func(string) string) Options 
 	}
 	return o
 }
+
+// IsTerminal reports whether a file is a terminal.
+func IsTerminal(f *os.File) bool {
+	_, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	return err == nil
+}

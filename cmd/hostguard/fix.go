@@ -138,15 +138,18 @@ func newMender(cmd *cobra.Command, o fixOptions) (*mender, error) {
 }
 
 func newEngine(cmd *cobra.Command, root string, id remediate.HostID) *transaction.Engine {
-	return &transaction.Engine{
+	e := &transaction.Engine{
 		Root:       root,
 		Host:       id,
 		Kinds:      mending.Kinds,
 		Activators: mending.Activators,
 		Version:    version(),
 		Now:        time.Now,
-		Progress:   func(line string) { fmt.Fprintf(cmd.ErrOrStderr(), "hostguard: %s\n", printable.Text(line)) },
 	}
+	if f, ok := cmd.ErrOrStderr().(*os.File); ok && reports.IsTerminal(f) {
+		e.Progress = func(line string) { fmt.Fprintf(f, "hostguard: %s\n", printable.Text(line)) }
+	}
+	return e
 }
 
 // look audits the host for the selected rules, with nothing remembered from before.
@@ -307,7 +310,11 @@ func (m *mender) recheck(plan *remediate.Plan) transaction.Recheck {
 				break
 			}
 			if time.Now().Add(wait).After(deadline) {
-				return fmt.Errorf("it did not help: %s", strings.Join(how, "; "))
+				var ids []string
+				for _, s := range left {
+					ids = append(ids, s.Rule.ID)
+				}
+				return &transaction.RulesError{Rules: ids, Err: fmt.Errorf("it did not help: %s", strings.Join(how, "; "))}
 			}
 			select {
 			case <-time.After(wait):

@@ -27,7 +27,8 @@ type fixResult struct {
 	Pending       []shownPending  `json:"pending"` // before the rules pass
 	Person        []shownTask     `json:"person"`  // what a person must do
 	Error         string          `json:"error,omitempty"`
-	Conflicts     []shownConflict `json:"conflicts"` // what somebody changed meanwhile
+	FailedFor     []string        `json:"failed_for,omitempty"` // the rules for whose sake was tried what failed
+	Conflicts     []shownConflict `json:"conflicts"`            // what somebody changed meanwhile
 	ExitCode      int             `json:"exit_code"`
 	Before        *reports.Report `json:"before"`
 	After         *reports.Report `json:"after"`
@@ -119,6 +120,7 @@ func (r *fixResult) decide() {
 	}
 	if r.failed != nil {
 		r.Error = printableLines(r.failed.Error())
+		r.FailedFor = transaction.RulesOf(r.failed)
 	}
 	if r.Conflicts == nil {
 		r.Conflicts = []shownConflict{}
@@ -167,6 +169,9 @@ func (r *fixResult) text(w io.Writer) error {
 		}
 	default:
 		p.line("FAILED: %s", r.Error)
+		if len(r.FailedFor) > 0 && len(r.Steps) > 1 {
+			p.line("To do the rest without it: hostguard fix --skip %s", strings.Join(r.FailedFor, ","))
+		}
 	}
 	p.conflicts(r.Conflicts)
 	p.left(r.Pending, r.Person)

@@ -4,9 +4,37 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/hostguard/hostguard/remediate"
 )
+
+// RulesError says for which rules' sake something was tried that failed. A
+// Recheck returns one for the rules that do not pass.
+type RulesError struct {
+	Rules []string
+	Err   error
+}
+
+func (e *RulesError) Error() string { return e.Err.Error() }
+func (e *RulesError) Unwrap() error { return e.Err }
+
+// RulesOf collects the rules of all RulesErrors in an error, sorted.
+func RulesOf(err error) []string {
+	var rules []string
+	switch e := err.(type) {
+	case *RulesError:
+		rules = append(rules, e.Rules...)
+	case interface{ Unwrap() []error }:
+		for _, err := range e.Unwrap() {
+			rules = append(rules, RulesOf(err)...)
+		}
+	case interface{ Unwrap() error }:
+		rules = RulesOf(e.Unwrap())
+	}
+	slices.Sort(rules)
+	return slices.Compact(rules)
+}
 
 // Recheck looks again at rules, with nothing remembered, and returns why those
 // that should pass now do not.
@@ -97,11 +125,13 @@ func (t *Transactions) preflight(ctx context.Context, h Head) error {
 		now, err := kind.Observe(ctx, thing)
 		switch {
 		case err != nil:
-			errs = append(errs, err)
 		case !kind.Equal(now, s.Before):
-			errs = append(errs, &remediate.ConflictError{Target: s.Target, Why: "it has changed since it was planned for: plan again"})
+			err = &remediate.ConflictError{Target: s.Target, Why: "it has changed since it was planned for: plan again"}
 		default:
-			errs = append(errs, kind.Preflight(ctx, thing, s.Before, s.After))
+			err = kind.Preflight(ctx, thing, s.Before, s.After)
+		}
+		if err != nil {
+			errs = append(errs, &RulesError{s.Rules, err})
 		}
 	}
 	for _, v := range h.Plan.Validations {
@@ -136,12 +166,12 @@ func (t *Transactions) forward(ctx context.Context, j *journal, recheck Recheck)
 		}
 		t.tell("%s %s", s.Kind, s.Target)
 		if err := kind.Move(whole, thing, s.Before, s.After); err != nil {
-			return err
+			return &RulesError{s.Rules, err}
 		}
 		if now, err := kind.Observe(whole, thing); err != nil {
-			return err
+			return &RulesError{s.Rules, err}
 		} else if !kind.Equal(now, s.After) {
-			return fmt.Errorf("the %s %s is not what it was moved to", s.Kind, s.Target)
+			return &RulesError{s.Rules, fmt.Errorf("the %s %s is not what it was moved to", s.Kind, s.Target)}
 		}
 		if err := j.write(moved, n, ""); err != nil {
 			return err
