@@ -18,7 +18,7 @@ func units(names string) []string { return strings.Fields(names) }
 // never are the units that no finding makes a fix stop.
 var never = []family{
 	{"people get in over it", units("ssh sshd ssh@ sshd@ sshd-* ssh-* dropbear dropbear@ tinysshd tinysshd@ regenerate_ssh_host_keys")},
-	{"the connector runs on it", units("docker docker-* containerd containerd-* trueconnector trueconnector-*")},
+	{"the connector runs on it", units("docker docker-* containerd containerd-* nvidia-* trueconnector trueconnector-*")},
 	{"it is part of the network", units("networking network network-* ifup@ ifupdown-* ifplugd ifenslave* NetworkManager NetworkManager-* nm-* connman* iwd wpa_supplicant wpa_supplicant@ " +
 		"dhclient dhclient@ dhcpcd dhcpcd@ wicked* netplan-* resolvconf* openresolv* ethtool teamd@ openvswitch* ovs-* ovsdb-server dnsmasq@ hostapd* " +
 		"bird bird6 frr quagga zebra bgpd ospfd keepalived corosync pacemaker* pcsd*")},
@@ -30,7 +30,7 @@ var never = []family{
 		"winbind winbindd oddjobd realmd nis ypbind ypserv yppasswdd slapd openldap dirsrv@ dirsrv-* krb5-* krb5kdc kadmin freeradius radiusd tacacs_plus samba-ad-dc")},
 	{"disks and file systems depend on it", units("lvm2-* dm-event multipathd multipath-* mdadm mdadm-* mdmon@ mdmonitor mdmonitor-* mdcheck_* cryptdisks cryptdisks-* " +
 		"open-iscsi iscsi iscsid iscsi-* zfs-* zpool-* btrfs-* blk-availability ceph-* glusterd glusterfsd")},
-	{"scheduled jobs depend on it", units("cron crond anacron atd")},
+	{"scheduled jobs depend on it", units("cron crond cron.* cron-* anacron atd at")},
 	{"software updates depend on it", units("apt-* unattended-upgrades packagekit* snapd snapd.* dpkg-* dnf-*")},
 	{"it guards the host", units("apparmor apparmor-* selinux-* fapolicyd usbguard clamav-*")},
 	{"the hypervisor or cloud reaches the host through it", units("qemu-guest-agent open-vm-tools vmtoolsd vgauth vgauthd run-vmblock-fuse hv-* hypervfcopyd hypervkvpd hypervvssd xe-* xenstored xenstore " +
