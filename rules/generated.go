@@ -437,6 +437,216 @@ var embeddedRules = []Rule{
 	}, References: []Reference{
 		{Framework: "Docker documentation", ID: "docs.docker.com/compose/migrate"},
 	}, Check: "docker-compose", Remediation: Remediation{Hint: "Debian 13: apt-get install docker-compose. Debian 12 has version 1 only: take docker-compose-plugin from Docker's own repository, or put the released program, checked against its checksum, at /usr/local/lib/docker/cli-plugins/docker-compose, owner root, mode 0755. A plugin in a home folder serves only that user, and is not counted."}, node: strictyaml.Node{File: "rules/docker/engine.yaml", Line: 76, Column: 3}},
+	{ID: "DOCK-006", Title: "Docker is not reached over the network without a client certificate", Rationale: "Whoever reaches Docker's API is root on the host: a container that mounts / needs one request. A TCP socket without verified client certificates gives that to the whole network, and passes over every SSH rule and audit watch.", Source: []string{
+		"TC-12",
+		"TC-04",
+	}, Severity: 4, Tags: []string{
+		"docker",
+		"network",
+	}, References: []Reference{
+		{Framework: "man", ID: "dockerd(8)"},
+		{Framework: "Docker documentation", ID: "docs.docker.com/engine/security/protect-access"},
+	}, Check: "docker-tcp", Params: strictyaml.Node{File: "rules/docker/access.yaml", Line: 13, Column: 11, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/docker/access.yaml", Line: 13, Column: 12, Kind: 2, Text: "verified"},
+		{File: "rules/docker/access.yaml", Line: 13, Column: 22, Kind: 3, Text: "true"},
+	}}, Remediation: Remediation{Hint: "Take the tcp:// address out of \"hosts\" in /etc/docker/daemon.json, of -H in docker.service and its drop-ins (systemctl cat docker.service), and of ListenStream= in docker.socket, then systemctl daemon-reload and systemctl restart docker.socket docker.service. From elsewhere, use DOCKER_HOST=ssh://USER@HOST. If it must stay, set \"tlsverify\": true with tlscacert, tlscert and tlskey, and publish no CA key on the host."}, node: strictyaml.Node{File: "rules/docker/access.yaml", Line: 1, Column: 3}},
+	{ID: "DOCK-007", Title: "Docker's sockets are for root and the group docker only", Rationale: "The right to connect to the socket is the right to be root. Whoever else its mode, group or access list lets in can read the connector's keys and stop its audit.", Source: []string{
+		"TC-12",
+	}, Severity: 4, Tags: []string{
+		"docker",
+	}, References: []Reference{
+		{Framework: "man", ID: "systemd.socket(5)"},
+		{Framework: "man", ID: "dockerd(8)"},
+	}, Check: "docker-socket-access", Params: strictyaml.Node{File: "rules/docker/access.yaml", Line: 33, Column: 11, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/docker/access.yaml", Line: 33, Column: 12, Kind: 2, Text: "group"},
+		{File: "rules/docker/access.yaml", Line: 33, Column: 19, Kind: 2, Text: "docker"},
+	}}, Remediation: Remediation{Hint: "chown root:docker /run/docker.sock && chmod 660 /run/docker.sock, and setfacl -b on it. What makes it at the next start is SocketMode=0660 and SocketGroup=docker in docker.socket (systemctl edit docker.socket), and \"group\" in daemon.json. containerd's socket is root's alone: 0660 root:root."}, node: strictyaml.Node{File: "rules/docker/access.yaml", Line: 21, Column: 3}},
+	{ID: "DOCK-008", Title: "Docker's configuration, programs, keys and data are root's", Rationale: "Who can write daemon.json, a drop-in of the unit or dockerd itself decides what root runs at the next start; who reads a key of its TLS socket can use it.", Source: []string{
+		"TC-12",
+	}, Severity: 3, Tags: []string{
+		"docker",
+		"files",
+	}, References: []Reference{
+		{Framework: "man", ID: "dockerd(8)"},
+	}, Check: "docker-file-access", Remediation: Remediation{Hint: "chown root:root FILE and chmod 644 for configuration and certificates, 600 for keys, 755 for folders and programs, 710 for /var/lib/docker. A folder above must not be writable by others either."}, node: strictyaml.Node{File: "rules/docker/access.yaml", Line: 40, Column: 3}},
+	{ID: "DOCK-009", Title: "The group docker holds only who is meant to use Docker", Rationale: "A member of the group docker is root: \"docker run -v /:/host\" asks for no password and leaves no sudo log. A service account in it turns each fault of that service into one of the host.", Source: []string{
+		"TC-12",
+	}, Severity: 4, Tags: []string{
+		"docker",
+		"accounts",
+	}, References: []Reference{
+		{Framework: "Docker documentation", ID: "docs.docker.com/engine/install/linux-postinstall"},
+	}, Check: "docker-group", Params: strictyaml.Node{File: "rules/docker/access.yaml", Line: 67, Column: 11, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/docker/access.yaml", Line: 67, Column: 12, Kind: 2, Text: "group"},
+		{File: "rules/docker/access.yaml", Line: 67, Column: 19, Kind: 2, Text: "docker"},
+	}}, Configured: map[string]string{"users": "docker.users"}, Remediation: Remediation{Hint: "gpasswd -d USER docker; who is logged in keeps the right until the session ends. An account with docker as its primary group (usermod -g) counts too. Name who is meant at docker.users in hostguard.yaml."}, node: strictyaml.Node{File: "rules/docker/access.yaml", Line: 56, Column: 3}},
+	{ID: "DOCK-010", Title: "An account other than root can run compose", Rationale: "The connector is meant to be run by a user of the group docker, not by root: what that user does bears a name in the audit log, and a slip of hand does not reach the whole host.", Source: []string{
+		"TC-12",
+	}, Severity: 2, Tags: []string{
+		"docker",
+		"accounts",
+	}, References: []Reference{
+		{Framework: "Docker documentation", ID: "docs.docker.com/engine/install/linux-postinstall"},
+	}, Check: "docker-group", Params: strictyaml.Node{File: "rules/docker/access.yaml", Line: 85, Column: 11, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/docker/access.yaml", Line: 85, Column: 12, Kind: 2, Text: "group"},
+		{File: "rules/docker/access.yaml", Line: 85, Column: 19, Kind: 2, Text: "docker"},
+		{File: "rules/docker/access.yaml", Line: 85, Column: 27, Kind: 2, Text: "runs"},
+		{File: "rules/docker/access.yaml", Line: 85, Column: 33, Kind: 3, Text: "true"},
+	}}, Configured: map[string]string{"users": "docker.users"}, Remediation: Remediation{Hint: "useradd --create-home --shell /bin/bash USER && usermod -aG docker USER, then let that user run \"docker compose up -d\". Name the user at docker.users, and at ssh.users if it logs in over SSH."}, node: strictyaml.Node{File: "rules/docker/access.yaml", Line: 74, Column: 3}},
+	{ID: "DOCK-011", Title: "No container has rights with which it can take over the host", Rationale: "A privileged container, or one with SYS_ADMIN, a disk or no seccomp, is root on the host with one more step. The connector needs none of it.", Source: []string{
+		"TC-04",
+		"TC-12",
+	}, Severity: 4, Tags: []string{
+		"docker",
+		"containers",
+	}, References: []Reference{
+		{Framework: "man", ID: "capabilities(7)"},
+		{Framework: "Docker documentation", ID: "docs.docker.com/engine/security"},
+	}, Check: "container-rights", Remediation: Remediation{Hint: "Take privileged:, cap_add:, devices: and security_opt: with \"unconfined\" out of the compose file, then \"docker compose up -d\". A container that was not started by compose is removed (docker rm -f) and made anew without --privileged, --cap-add and --device. What must have one is named under \"allow\" of DOCK-011 in hostguard.yaml."}, node: strictyaml.Node{File: "rules/docker/containers.yaml", Line: 1, Column: 3}},
+	{ID: "DOCK-012", Title: "No container shares the host's network, processes or memory", Rationale: "With the host's network a container listens past every rule on published ports and reaches what is bound to loopback; with its processes it sees and, as root, ends them.", Source: []string{
+		"TC-04",
+		"TC-16",
+	}, Severity: 3, Tags: []string{
+		"docker",
+		"containers",
+	}, References: []Reference{
+		{Framework: "man", ID: "namespaces(7)"},
+	}, Check: "container-namespaces", Params: strictyaml.Node{File: "rules/docker/containers.yaml", Line: 31, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/docker/containers.yaml", Line: 31, Column: 5, Kind: 2, Text: "namespaces"},
+		{File: "rules/docker/containers.yaml", Line: 31, Column: 17, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/docker/containers.yaml", Line: 31, Column: 18, Kind: 2, Text: "network"},
+			{File: "rules/docker/containers.yaml", Line: 31, Column: 27, Kind: 2, Text: "pid"},
+			{File: "rules/docker/containers.yaml", Line: 31, Column: 32, Kind: 2, Text: "ipc"},
+			{File: "rules/docker/containers.yaml", Line: 31, Column: 37, Kind: 2, Text: "uts"},
+		}},
+	}}, Remediation: Remediation{Hint: "Take network_mode: host, pid: host, ipc: host and uts: host out of the compose file, publish the ports that are needed, then \"docker compose up -d\". An exporter that must see the host is named under \"allow\" of DOCK-012."}, node: strictyaml.Node{File: "rules/docker/containers.yaml", Line: 19, Column: 3}},
+	{ID: "DOCK-013", Title: "No container has Docker's socket or the host's own folders", Rationale: "A container with docker.sock, mounted read-only too, starts another one with all rights: it is root on the host. The same goes for /run, /etc or / in whatever folder they are mounted.", Source: []string{
+		"TC-12",
+		"TC-04",
+	}, Severity: 4, Tags: []string{
+		"docker",
+		"containers",
+	}, References: []Reference{
+		{Framework: "Docker documentation", ID: "docs.docker.com/engine/security"},
+	}, Check: "container-mounts", Remediation: Remediation{Hint: "Take the mount out of the compose file, then \"docker compose up -d\". What only reads files of /etc gets them one by one with \":ro\". A tool that must have Docker's socket (a monitor, a reverse proxy) belongs on another host, or behind a proxy that filters requests; else name it under \"allow\" of DOCK-013."}, node: strictyaml.Node{File: "rules/docker/containers.yaml", Line: 37, Column: 3}},
+	{ID: "DOCK-014", Title: "Docker runs nothing but the connector", Rationale: "The host is for the connector alone. Another container shares its kernel, its disk and its processors, and is one more thing to break into.", Source: []string{
+		"TC-04",
+	}, Severity: 3, Tags: []string{
+		"docker",
+		"containers",
+	}, References: []Reference{
+		{Framework: "man", ID: "docker-ps(1)"},
+	}, Check: "docker-others", Configured: map[string]string{"allow": "docker.containers"}, Remediation: Remediation{Hint: "docker rm -f NAME, or \"docker compose down\" in its folder. What belongs here (an exporter, a reverse proxy) is named at docker.containers in hostguard.yaml. A node leaves a swarm with \"docker swarm leave\"."}, node: strictyaml.Node{File: "rules/docker/containers.yaml", Line: 54, Column: 3}},
+	{ID: "DOCK-015", Title: "The connector's containers are as its compose files say", Rationale: "A container keeps the mounts, ports, limits and secrets it was made with. If the files have changed since, what was audited is not what runs, and the next \"up\" brings surprises.", Source: []string{
+		"TC-03",
+	}, Severity: 2, Tags: []string{
+		"docker",
+		"containers",
+	}, References: []Reference{
+		{Framework: "man", ID: "docker-inspect(1)"},
+	}, Check: "compose-drift", Remediation: Remediation{Hint: "Run \"docker compose up -d --remove-orphans\" in the connector's folder as the user who runs it: it makes those containers anew whose service has changed. Where the container is right, correct the file."}, node: strictyaml.Node{File: "rules/docker/containers.yaml", Line: 71, Column: 3}},
+	{ID: "DOCK-016", Title: "The connector's images are named by a version", Rationale: "The tag \"latest\" is whatever the registry says today: the next pull brings software that nobody has looked at, and two hosts with the same files run different things.", Source: []string{
+		"TC-02",
+	}, Severity: 2, Tags: []string{
+		"docker",
+		"containers",
+	}, References: []Reference{
+		{Framework: "Docker documentation", ID: "docs.docker.com/dhi/core-concepts/digests"},
+	}, Check: "container-images", Params: strictyaml.Node{File: "rules/docker/containers.yaml", Line: 98, Column: 11, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/docker/containers.yaml", Line: 98, Column: 12, Kind: 2, Text: "digest"},
+		{File: "rules/docker/containers.yaml", Line: 98, Column: 20, Kind: 3, Text: "false"},
+	}}, Configured: map[string]string{"images": "docker.images"}, Remediation: Remediation{Hint: "Write \"image: NAME:VERSION\", or better NAME@sha256:… (docker image inspect --format '{{index .RepoDigests 0}}' NAME), in the compose file. Name the expected ones at docker.images in hostguard.yaml."}, node: strictyaml.Node{File: "rules/docker/containers.yaml", Line: 87, Column: 3}},
+	{ID: "DOCK-017", Title: "Docker starts the connector's containers again", Rationale: "Without a restart policy the connector stays down after a crash, a reboot or an update of Docker, until somebody notices.", Source: []string{
+		"TC-02",
+	}, Severity: 1, Tags: []string{
+		"docker",
+		"containers",
+	}, References: []Reference{
+		{Framework: "Docker documentation", ID: "docs.docker.com/engine/containers/start-containers-automatically"},
+	}, Check: "container-restart", Params: strictyaml.Node{File: "rules/docker/containers.yaml", Line: 117, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/docker/containers.yaml", Line: 117, Column: 5, Kind: 2, Text: "policies"},
+		{File: "rules/docker/containers.yaml", Line: 117, Column: 15, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/docker/containers.yaml", Line: 117, Column: 16, Kind: 2, Text: "always"},
+			{File: "rules/docker/containers.yaml", Line: 117, Column: 24, Kind: 2, Text: "unless-stopped"},
+		}},
+	}}, Remediation: Remediation{Hint: "Give each service \"restart: unless-stopped\" in the compose file, then \"docker compose up -d\"; for containers that run, \"docker update --restart unless-stopped NAME\" does it at once."}, node: strictyaml.Node{File: "rules/docker/containers.yaml", Line: 105, Column: 3}},
+	{ID: "DOCK-018", Title: "The connector's containers are younger than their files", Rationale: "A file that was changed after the container was made may say something that is not in force. DOCK-015 compares what can be seen; this tells the rest by the clock.", Source: []string{
+		"TC-03",
+	}, Severity: 1, Tags: []string{
+		"docker",
+		"containers",
+	}, References: []Reference{
+		{Framework: "man", ID: "docker-inspect(1)"},
+	}, Check: "compose-drift", Params: strictyaml.Node{File: "rules/docker/containers.yaml", Line: 134, Column: 11, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/docker/containers.yaml", Line: 134, Column: 12, Kind: 2, Text: "older"},
+		{File: "rules/docker/containers.yaml", Line: 134, Column: 19, Kind: 3, Text: "true"},
+	}}, Remediation: Remediation{Hint: "docker compose up -d --force-recreate in the connector's folder makes all containers anew, also those whose service reads the same after a change of a comment or of the .env file."}, node: strictyaml.Node{File: "rules/docker/containers.yaml", Line: 123, Column: 3}},
+	{ID: "DOCK-019", Title: "Containers go on while Docker restarts", Rationale: "Without live-restore every restart of Docker, such as a security update, stops the connector.", Source: []string{
+		"TC-02",
+	}, Severity: 1, Tags: []string{
+		"docker",
+	}, References: []Reference{
+		{Framework: "Docker documentation", ID: "docs.docker.com/engine/daemon/live-restore"},
+	}, Check: "docker-option", Params: strictyaml.Node{File: "rules/docker/daemon.yaml", Line: 11, Column: 11, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/docker/daemon.yaml", Line: 11, Column: 12, Kind: 2, Text: "option"},
+		{File: "rules/docker/daemon.yaml", Line: 11, Column: 20, Kind: 2, Text: "live-restore"},
+		{File: "rules/docker/daemon.yaml", Line: 11, Column: 34, Kind: 2, Text: "want"},
+		{File: "rules/docker/daemon.yaml", Line: 11, Column: 40, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/docker/daemon.yaml", Line: 11, Column: 41, Kind: 2, Text: "true"},
+		}},
+		{File: "rules/docker/daemon.yaml", Line: 11, Column: 50, Kind: 2, Text: "default"},
+		{File: "rules/docker/daemon.yaml", Line: 11, Column: 59, Kind: 2, Text: "false"},
+	}}, Remediation: Remediation{Hint: "Set \"live-restore\": true in /etc/docker/daemon.json and run systemctl reload docker.service: this option needs no restart. It cannot be used in a swarm."}, node: strictyaml.Node{File: "rules/docker/daemon.yaml", Line: 1, Column: 3}},
+	{ID: "DOCK-020", Title: "Published ports do not go through Docker's proxy program", Rationale: "The userland proxy hides the partner's address from the connector's log, and takes IPv6 connections to IPv4 containers past rules that only look at forwarded packets.", Source: []string{
+		"TC-16",
+	}, Severity: 1, Tags: []string{
+		"docker",
+		"network",
+	}, References: []Reference{
+		{Framework: "man", ID: "dockerd(8)"},
+	}, Check: "docker-option", Params: strictyaml.Node{File: "rules/docker/daemon.yaml", Line: 28, Column: 11, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/docker/daemon.yaml", Line: 28, Column: 12, Kind: 2, Text: "option"},
+		{File: "rules/docker/daemon.yaml", Line: 28, Column: 20, Kind: 2, Text: "userland-proxy"},
+		{File: "rules/docker/daemon.yaml", Line: 28, Column: 36, Kind: 2, Text: "want"},
+		{File: "rules/docker/daemon.yaml", Line: 28, Column: 42, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/docker/daemon.yaml", Line: 28, Column: 43, Kind: 2, Text: "false"},
+		}},
+		{File: "rules/docker/daemon.yaml", Line: 28, Column: 53, Kind: 2, Text: "default"},
+		{File: "rules/docker/daemon.yaml", Line: 28, Column: 62, Kind: 2, Text: "true"},
+	}}, Remediation: Remediation{Hint: "Set \"userland-proxy\": false in /etc/docker/daemon.json and restart Docker, which then needs the kernel's module br_netfilter (echo br_netfilter >/etc/modules-load.d/docker.conf). Then look with \"hostguard show exposure\" at who reaches each port."}, node: strictyaml.Node{File: "rules/docker/daemon.yaml", Line: 17, Column: 3}},
+	{ID: "DOCK-021", Title: "Containers of the default network do not reach each other", Rationale: "On Docker's default bridge each container reaches every port of every other, published or not. Compose gives the connector networks of its own; what is started by hand lands on the default one.", Source: []string{
+		"TC-16",
+	}, Severity: 1, Tags: []string{
+		"docker",
+		"network",
+	}, References: []Reference{
+		{Framework: "man", ID: "dockerd(8)"},
+	}, Check: "docker-option", Params: strictyaml.Node{File: "rules/docker/daemon.yaml", Line: 46, Column: 11, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/docker/daemon.yaml", Line: 46, Column: 12, Kind: 2, Text: "option"},
+		{File: "rules/docker/daemon.yaml", Line: 46, Column: 20, Kind: 2, Text: "icc"},
+		{File: "rules/docker/daemon.yaml", Line: 46, Column: 25, Kind: 2, Text: "want"},
+		{File: "rules/docker/daemon.yaml", Line: 46, Column: 31, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/docker/daemon.yaml", Line: 46, Column: 32, Kind: 2, Text: "false"},
+		}},
+		{File: "rules/docker/daemon.yaml", Line: 46, Column: 42, Kind: 2, Text: "default"},
+		{File: "rules/docker/daemon.yaml", Line: 46, Column: 51, Kind: 2, Text: "true"},
+	}}, Remediation: Remediation{Hint: "Set \"icc\": false in /etc/docker/daemon.json and restart Docker, which then needs the kernel's module br_netfilter (echo br_netfilter >/etc/modules-load.d/docker.conf). Networks that compose makes keep their own setting."}, node: strictyaml.Node{File: "rules/docker/daemon.yaml", Line: 35, Column: 3}},
+	{ID: "DOCK-022", Title: "Processes in containers cannot gain rights", Rationale: "With no-new-privileges a setuid program in an image cannot turn a process of the connector, which runs as nobody, into root of its container.", Source: []string{
+		"TC-12",
+	}, Severity: 1, Tags: []string{
+		"docker",
+	}, References: []Reference{
+		{Framework: "man", ID: "dockerd(8)"},
+	}, Check: "docker-option", Params: strictyaml.Node{File: "rules/docker/daemon.yaml", Line: 63, Column: 11, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/docker/daemon.yaml", Line: 63, Column: 12, Kind: 2, Text: "option"},
+		{File: "rules/docker/daemon.yaml", Line: 63, Column: 20, Kind: 2, Text: "no-new-privileges"},
+		{File: "rules/docker/daemon.yaml", Line: 63, Column: 39, Kind: 2, Text: "want"},
+		{File: "rules/docker/daemon.yaml", Line: 63, Column: 45, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/docker/daemon.yaml", Line: 63, Column: 46, Kind: 2, Text: "true"},
+		}},
+		{File: "rules/docker/daemon.yaml", Line: 63, Column: 55, Kind: 2, Text: "default"},
+		{File: "rules/docker/daemon.yaml", Line: 63, Column: 64, Kind: 2, Text: "false"},
+	}}, Remediation: Remediation{Hint: "Set \"no-new-privileges\": true in /etc/docker/daemon.json and restart Docker, then make the containers anew. For one service: \"security_opt: [no-new-privileges:true]\"."}, node: strictyaml.Node{File: "rules/docker/daemon.yaml", Line: 52, Column: 3}},
 	{ID: "HW-001", Title: "The host has 4 cores and 8 threads", Rationale: "Each service of the connector may take one processor. On fewer, the time that TLS handshakes and token checks take grows until partners give up.", Source: []string{
 		"TC-03",
 	}, Severity: 2, Tags: []string{
@@ -1487,6 +1697,23 @@ var embeddedProfiles = []Profile{
 		{ID: "DOCK-003", Level: 2},
 		{ID: "DOCK-004", Level: 2},
 		{ID: "DOCK-005", Level: 2},
+		{ID: "DOCK-006", Level: 2},
+		{ID: "DOCK-007", Level: 2},
+		{ID: "DOCK-008", Level: 2},
+		{ID: "DOCK-009", Level: 2},
+		{ID: "DOCK-010", Level: 2},
+		{ID: "DOCK-011", Level: 2},
+		{ID: "DOCK-012", Level: 2},
+		{ID: "DOCK-013", Level: 2},
+		{ID: "DOCK-014", Level: 2},
+		{ID: "DOCK-015", Level: 2},
+		{ID: "DOCK-016", Level: 1},
+		{ID: "DOCK-017", Level: 1},
+		{ID: "DOCK-018", Level: 1},
+		{ID: "DOCK-019", Level: 1},
+		{ID: "DOCK-020", Level: 1},
+		{ID: "DOCK-021", Level: 1},
+		{ID: "DOCK-022", Level: 1},
 		{ID: "HW-001", Level: 2},
 		{ID: "HW-002", Level: 2},
 		{ID: "HW-003", Level: 2},

@@ -28,6 +28,7 @@ type Config struct {
 	NTP          NTP                        `yaml:"ntp" doc:"The time servers to measure the clock against."`
 	SSH          SSH                        `yaml:"ssh" doc:"Who may log in over SSH, and how."`
 	Network      Network                    `yaml:"network" doc:"The networks around this host."`
+	Docker       Docker                     `yaml:"docker" doc:"Who may use docker, and what runs on it."`
 	Services     Services                   `yaml:"services" doc:"Services that belong here besides those of the profile."`
 	Ports        Ports                      `yaml:"ports" doc:"Listeners that belong here besides those of the profile."`
 	Storage      Storage                    `yaml:"storage" doc:"How file systems are watched."`

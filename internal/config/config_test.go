@@ -88,6 +88,8 @@ func TestErrors(t *testing.T) {
 		"users as text":             {"ssh: {users: operator}\n", `f:1:14: want a list, got "operator"`},
 		"network without a length":  {"network: {internal: [10.0.0.0]}\n", `f:1:22: "10.0.0.0" is not a network such as 10.0.0.0/8 or fd00::/8`},
 		"address in a network":      {"network: {internal: [10.1.2.3/8]}\n", `f:1:22: "10.1.2.3/8" is an address inside a network: the network is 10.0.0.0/8`},
+		"a command for a container": {"docker: {containers: [a b]}\n", `f:1:23: "a b" is not the name of a container or an image`},
+		"a pattern for no image":    {"docker: {images: ['x[']}\n", `f:1:19: "x[" is not a pattern: syntax error in pattern`},
 		"unit without ending":       {"services: {allow: [nginx]}\n", `f:1:20: "nginx" has no unit's ending: did you mean "nginx.service"?`},
 		"unit that is a path":       {"services: {allow: [/etc/x.service]}\n", `f:1:20: "/etc/x.service" is not the name of a unit`},
 		"port alone":                {"ports: {allow: [9100]}\n", `f:1:17: "9100" is not a port with its protocol, such as 9100/tcp`},
@@ -135,7 +137,7 @@ func TestKeys(t *testing.T) {
 	t.Parallel()
 	want := []string{
 		"profile", "connector.dir", "connector.names", "ntp.servers", "ssh.group", "ssh.users", "ssh.use_pam", "ssh.key_sources",
-		"network.internal", "services.allow", "ports.allow", "storage.watch",
+		"network.internal", "docker.users", "docker.containers", "docker.images", "services.allow", "ports.allow", "storage.watch",
 		"logs.reader", "logs.group", "logs.dir", "logs.keep", "logs.job",
 	}
 	if diff := cmp.Diff(want, Keys()); diff != "" {

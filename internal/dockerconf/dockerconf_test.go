@@ -187,6 +187,17 @@ func TestListenStreams(t *testing.T) {
 	}
 }
 
+func TestSetting(t *testing.T) {
+	t.Parallel()
+	files := []UnitFile{{"a", []byte("[Socket]\nSocketMode=0660\nSocketUser=root\n")}, {"b", []byte("[Unit]\nSocketMode=1\n[Socket]\nSocketMode=0666\nSocketUser=\n")}}
+	for key, want := range map[string]string{"SocketMode": "0666 b 4", "SocketUser": "  0", "SocketGroup": "  0"} {
+		value, file, line := Setting(files, "Socket", key)
+		if got := fmt.Sprintf("%s %s %d", value, file, line); got != want {
+			t.Errorf("%s: %q, want %q", key, got, want)
+		}
+	}
+}
+
 func TestTopLevelTOML(t *testing.T) {
 	t.Parallel()
 	const text = "# root = '/no'\nversion = 2\nroot = \"/data\" # why\n'state'='/s'\nimports = [\"x\"]\nescaped = \"a\\\"b\"\n[grpc]\naddress = \"/no\"\n"

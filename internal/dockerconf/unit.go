@@ -102,6 +102,22 @@ func ListenStreams(files []UnitFile) []Stream {
 	return set
 }
 
+// Setting returns the last value of a setting that holds one, in one section of
+// a unit, and where it is set; line 0 when it is not, or was set back to nothing.
+func Setting(files []UnitFile, section, key string) (value, file string, line int) {
+	for _, f := range files {
+		for _, s := range settings(f, section) {
+			if s.key != key {
+				continue
+			}
+			if value, file, line = s.value, s.file, s.line; value == "" {
+				file, line = "", 0
+			}
+		}
+	}
+	return value, file, line
+}
+
 // setting is one assignment of a unit file.
 type setting struct {
 	key, value, file string

@@ -15,6 +15,7 @@ type Connector struct {
 	ComposeFiles []string         // absolute, in the order in which they are merged
 	EnvFiles     []string         // absolute: .env, and what env_file names; those that exist
 	BindMounts   []string         // host paths that its containers mount, absolute, sorted
+	Files        []string         // of those, the files that are configs or secrets of compose, sorted
 	Volumes      []VolumeRef      // named volumes that its containers mount, sorted by name
 	Services     []ComposeService // as the compose files declare them, sorted by name
 

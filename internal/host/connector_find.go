@@ -209,6 +209,7 @@ func services(c *Connector, compose composeProject, binds map[string]bool) {
 	for _, f := range project.Files { // configs and secrets are mounted too
 		binds[f] = true
 	}
+	c.Files = project.Files
 }
 
 // mountsOf are the binds and named volumes of a service, as docker will name

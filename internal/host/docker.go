@@ -55,7 +55,7 @@ type Engine struct {
 	UserNS        bool   // containers live in a user namespace (userns-remap): the data root is a folder below the configured one
 
 	LiveRestore     bool     // containers go on while the daemon restarts
-	NoNewPrivileges bool     // of containers that do not say themselves
+	NoNewPrivileges bool     // of containers that do not say themselves; docker 20.10 does not say that it is so
 	Seccomp         string   // the profile of containers that name none: "builtin", "default", "unconfined"; empty: the kernel has none
 	Swarm           bool     // the engine is part of a swarm, whose managers start containers here
 	Warnings        []string // the daemon's own, such as of ports without authentication

@@ -21,7 +21,8 @@ type dockerConf struct {
 	config    Place // daemon.json
 	options   dockerconf.Options
 	activated []dockerconf.Stream // what docker.socket listens on for the daemon
-	sockets   []string            // unix sockets that the daemon listens on, the first is asked
+	socket    []dockerconf.UnitFile
+	sockets   []string // unix sockets that the daemon listens on, the first is asked
 	conflicts []Conflict
 	err       error // why options and sockets cannot be told
 }
@@ -170,7 +171,8 @@ func (h *Host) readDockerOptions(c *dockerConf, files map[string][]dockerconf.Un
 			Reason: "An option is set both in daemon.json and by a flag: dockerd does not start with both.",
 		})
 	}
-	c.activated = dockerconf.ListenStreams(files["docker.socket"])
+	c.socket = files["docker.socket"]
+	c.activated = dockerconf.ListenStreams(c.socket)
 	c.sockets = dockerSockets(c.options["hosts"].Values, c.activated)
 	return nil
 }

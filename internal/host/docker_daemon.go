@@ -24,6 +24,9 @@ type DockerDaemon struct {
 	ConfigFile string
 	Activated  []dockerconf.Stream // what docker.socket listens on for a daemon with "fd://"
 
+	// Socket are the files of docker.socket in the order in which they apply.
+	Socket []dockerconf.UnitFile
+
 	Running []DaemonProcess // root's dockerds on the host; empty: none runs, or a file tree
 }
 
@@ -54,7 +57,7 @@ func (h *Host) readDockerDaemon(ctx context.Context) (DockerDaemon, error) {
 	if err != nil {
 		return DockerDaemon{}, err
 	}
-	d := DockerDaemon{Kind: c.kind, Configured: c.options, ConfigFile: c.config.Path, Activated: c.activated}
+	d := DockerDaemon{Kind: c.kind, Configured: c.options, ConfigFile: c.config.Path, Activated: c.activated, Socket: c.socket}
 	if !h.Running() || c.kind == "" || c.kind == "rootless" {
 		return d, nil
 	}
