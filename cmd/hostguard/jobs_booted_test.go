@@ -18,18 +18,19 @@ func TestFixSchedulesTheStorageWatch(t *testing.T) {
 		before func(testHost)
 		want   string // what starts it
 	}{
-		"with cron":          {func(testHost) {}, "/etc/cron.d/hostguard"},
-		"with cron disabled": {func(h testHost) { h.Must("systemctl", "disable", "--now", "cron.service") }, "/etc/cron.d/hostguard"},
-		"with cron masked":   {func(h testHost) { h.Must("systemctl", "mask", "--now", "cron.service") }, "hostguard-storage.timer"},
+		"with cron disabled, and entries of somebody's in the table": {func(h testHost) {
+			h.Must("systemctl", "disable", "--now", "cron.service")
+			h.WriteFile("/etc/cron.d/hostguard", "MAILTO=ops\n7 * * * * root /usr/bin/true")
+		}, "/etc/cron.d/hostguard"},
 		"without cron": {func(h testHost) {
 			h.Must("systemctl", "disable", "--now", "cron.service")
 			h.Must("rm", "/lib/systemd/system/cron.service", "/etc/init.d/cron")
 			h.Must("systemctl", "daemon-reload")
 		}, "hostguard-storage.timer"},
-		"with timers, as it was asked": {func(h testHost) {
-			h.Must("sh", "-c", "echo 'schedule: {by: timer, storage_watch: \"*/5 * * * *\"}' >>/etc/hostguard/hostguard.yaml")
+		"with cron masked, at times of its own": {func(h testHost) {
+			h.Must("systemctl", "mask", "--now", "cron.service")
+			h.Must("sh", "-c", "echo 'schedule: {storage_watch: \"*/5 * * * *\"}' >>/etc/hostguard/hostguard.yaml")
 		}, "hostguard-storage.timer"},
-		"beside entries of somebody's": {func(h testHost) { h.WriteFile("/etc/cron.d/hostguard", "MAILTO=ops\n7 * * * * root /usr/bin/true") }, "/etc/cron.d/hostguard"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
