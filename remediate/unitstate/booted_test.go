@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"flag"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -251,5 +250,5 @@ func diff(t *testing.T, a, b string) string {
 		}
 	}
 	out, _ := exec.Command("/usr/bin/diff", "-u", filepath.Join(dir, "a"), filepath.Join(dir, "b")).Output()
-	return fmt.Sprintf("%s", out)
+	return string(out)
 }
