@@ -223,6 +223,9 @@ func (t *Tree) offer(name string) (Offer, []string, error) {
 		if alias, err = expandAll(alias, u.ID); err != nil {
 			return Offer{}, nil, err
 		}
+		if _, instance, ok := cutInstance(u.ID); ok && instance != "" && IsTemplate(alias) {
+			alias = withInstance(alias, instance)
+		}
 		if alias != u.ID {
 			o.Links = append(o.Links, Link{path.Join(configDir, alias), found.path, Alias})
 		}
