@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -224,6 +225,52 @@ func TestReadersDoNotWrite(t *testing.T) {
 			}
 		}
 	}
+}
+
+// changing are the methods of systemd, see org.freedesktop.systemd1(5), that
+// change what runs or what is enabled. Whoever can ask it something can call
+// them, too.
+var changing = regexp.MustCompile(`^(Start|Stop|Restart|Reload|TryRestart|ReloadOr|Kill|Enable|Disable|Reenable|Mask|Unmask|LinkUnit|Preset|Revert|Set|Reset|Freeze|Thaw|Clean|Abandon|Attach|Bind|Mount|Reexecute|Add(Dependency|Unit)|Exit|Halt|PowerOff|Reboot|Kexec|SoftReboot|Switch|Clear|Cancel|Unset)[A-Za-z]*$`)
+
+// No source file that a check is made of names a method of systemd that changes
+// anything: of the packages that call some only fix is made.
+func TestReadersNameNoMethodThatChanges(t *testing.T) {
+	t.Parallel()
+	all := packages(t)
+	for name, p := range all {
+		if strings.HasPrefix(name, "remediate/") || !slices.Contains(p.Imports, "internal/dbus") {
+			continue // only who imports it has a connection to ask over
+		}
+		for _, file := range p.GoFiles {
+			for _, word := range literals(t, filepath.Join(p.Dir, file)) {
+				if changing.MatchString(word) {
+					t.Errorf("%s/%s names %s: no check may change what runs", name, file, word)
+				}
+			}
+		}
+	}
+	if !slices.Contains(all["remediate/unitstate"].Imports, "internal/dbus") || changing.FindString("StopUnit") == "" {
+		t.Error("this test is blind")
+	}
+}
+
+// literals are the strings in a source file.
+func literals(t *testing.T, file string) []string {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	ast.Inspect(f, func(n ast.Node) bool {
+		if l, ok := n.(*ast.BasicLit); ok && l.Kind == token.STRING {
+			if text, err := strconv.Unquote(l.Value); err == nil {
+				found = append(found, text)
+			}
+		}
+		return true
+	})
+	return found
 }
 
 func writes(t *testing.T, file string) []string {
