@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -411,7 +412,9 @@ func (m *proposer) load(wanted []wantedPath, boot []auditrule.Rule, view *auditr
 			}
 		}
 	}
-	proposed := func(r *auditrule.Rule) bool { return len(m.out.Rules) > 0 && r.Pos.File == m.out.File }
+	proposed := func(r *auditrule.Rule) bool {
+		return r.Pos.File == m.out.File && r.Pos.Line > bytes.Count(m.base, []byte("\n"))
+	}
 	lacking, _ := difference(boot, held)
 	for _, r := range lacking {
 		if asked[r.Pos] || proposed(r) {

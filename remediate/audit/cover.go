@@ -46,11 +46,23 @@ func (c Cover) Resolve(ctx context.Context, h *host.Host, d *remediate.Draft) er
 		return err
 	}
 	var lines []string
+	widened := false
 	for _, r := range p.Rules {
-		lines = append(lines, strings.TrimSpace("## "+strings.Join(r.Rules, " ")+" "+r.Note), r.Text)
+		done, err := f.widen(p.File, r)
+		if err != nil {
+			return err
+		}
+		if widened = widened || done; !done {
+			lines = append(lines, comment(r), r.Text)
+		}
 	}
 	if err := f.append(p.File, lines); err != nil {
 		return err
+	}
+	if widened {
+		if p, err = c.propose(f, files); err != nil {
+			return err
+		}
 	}
 	if len(f.edits.Files) > 0 {
 		if err := f.generate(); err != nil {
@@ -74,6 +86,11 @@ func (c Cover) Resolve(ctx context.Context, h *host.Host, d *remediate.Draft) er
 		d.Activate(tryOut, name)
 	}
 	return f.enabled()
+}
+
+// comment stands before a rule of ours.
+func comment(r audit.Proposed) string {
+	return strings.TrimSpace("## " + strings.Join(r.Rules, " ") + " " + r.Note)
 }
 
 // propose asks for the missing rules until no folder is left that must be made

@@ -83,8 +83,7 @@ func (f *rulesFiles) mayStart(s host.AuditStatus, files host.AuditFiles) (ok boo
 	if err != nil {
 		return false, err
 	}
-	lacking, extra := audit.Difference(files.Boot.Rules, held)
-	if len(extra) > 0 {
+	if _, extra := audit.Difference(files.Boot.Rules, held); len(extra) > 0 {
 		f.d.Person("the kernel holds %d rules that no file has, and the start of auditd removes them: write them into %s or delete them, such as %s",
 			len(extra), host.AuditRulesDir, extra[0].Exact())
 		return false, nil
@@ -95,6 +94,11 @@ func (f *rulesFiles) mayStart(s host.AuditStatus, files host.AuditFiles) (ok boo
 	if s.Enabled == 1 {
 		f.d.Activate(keepOn, "") // auditd turns it off when it is stopped
 	}
+	before, err := f.h.AuditFiles(f.ctx) // what is written now, each change loads by itself
+	if err != nil {
+		return false, err
+	}
+	lacking, _ := audit.Difference(before.Boot.Rules, held)
 	rules := make([]auditrule.Rule, 0, len(lacking))
 	for _, r := range lacking {
 		rules = append(rules, *r)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/hostguard/hostguard/checks/audit"
@@ -125,6 +126,63 @@ func (f *rulesFiles) append(name string, lines []string) error {
 		}
 		return []byte(text + strings.Join(lines, "\n") + "\n")
 	})
+}
+
+// watchLine is a watch as rules are proposed.
+var watchLine = regexp.MustCompile(`^-w (.+) -p ([rwxa]+) -k (\S+)$`)
+
+// widen adds the kinds of access of a proposed watch to a line that this plan
+// adds for the same path, in place of a second rule for it.
+func (f *rulesFiles) widen(name string, r audit.Proposed) (done bool, err error) {
+	wanted := watchLine.FindStringSubmatch(r.Text)
+	before, err := f.h.AuditFiles(f.ctx)
+	if err != nil || wanted == nil {
+		return false, err
+	}
+	written := strings.Split(string(before.Source(name)), "\n")
+	lines := strings.Split(string(f.edits.Files[name]), "\n")
+	for i, line := range lines {
+		has := watchLine.FindStringSubmatch(line)
+		if i == 0 || has == nil || has[1] != wanted[1] || has[3] != wanted[3] || slices.Contains(written, line) {
+			continue
+		}
+		perms, err := auditrule.ParsePerm(has[2])
+		if err != nil {
+			return false, err
+		}
+		more, err := auditrule.ParsePerm(wanted[2])
+		if err != nil {
+			return false, err
+		}
+		if err := f.unload(name, line); err != nil {
+			return false, err
+		}
+		lines[i] = fmt.Sprintf("-w %s -p %v -k %s", has[1], perms|more, has[3])
+		lines[i-1] += " " + strings.TrimPrefix(comment(r), "## ")
+		return true, f.edit(name, func([]byte) []byte { return []byte(strings.Join(lines, "\n")) })
+	}
+	return false, nil
+}
+
+// unload takes the rule of a line that the draft adds out of those that it
+// loads.
+func (f *rulesFiles) unload(name, line string) error {
+	env, err := f.h.AuditEnv(f.ctx)
+	if err != nil || !f.d.Running() {
+		return err
+	}
+	parsed, err := auditrule.ParseLine(line, auditrule.Pos{File: name}, env)
+	if err != nil {
+		return err
+	}
+	target, err := auditrules.Target(&parsed.Rule)
+	if err != nil || !f.d.Has(auditrules.Rule, target) {
+		return err
+	}
+	_, err = remediate.Set(f.ctx, f.d, auditrules.Rule, target, func(auditrules.RuleState) (auditrules.RuleState, error) {
+		return auditrules.RuleState{}, nil
+	})
+	return err
 }
 
 // edit changes a file of rules.d.

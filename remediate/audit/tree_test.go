@@ -198,6 +198,11 @@ func TestFixOfATree(t *testing.T) {
 			rules: []rule{docker, watching("TOO", audit.WatchParams{Paths: []string{"/etc/docker/daemon.json"}}), load},
 			after: "DOCKER pass, TOO pass, LOAD pass",
 		},
+		"two rules want different things of one path": {
+			rules: []rule{docker, watching("RUN", audit.WatchParams{Paths: []string{"/etc/docker"}, Perms: 1}), load},
+			after: "DOCKER pass, RUN pass, LOAD pass",
+			want:  map[string]string{ownFile: "## DOCKER RUN\n-w /etc/docker -p wxa -k k\n"},
+		},
 		"a file of ours is there, without its last newline": {
 			files: map[string]string{ownFile: "-w /etc/docker -p wa -k k"},
 			rules: []rule{docker, env, load},
