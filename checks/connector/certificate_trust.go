@@ -80,7 +80,7 @@ func judgeTrust(stores []host.KeyStore, p trustParams, now host.Now) (checks.Ver
 	if p.Valid {
 		r.clock = &checks.Evidence{Source: "clock", Key: "judged by the time of", Got: now.By}
 	}
-	return r.verdict("The connector has no trust store.")
+	return r.verdict("The connector has no such certificate.")
 }
 
 // judgeTrusted judges each trusted certificate.
@@ -104,7 +104,9 @@ func judgeTrusted(r *collected, s host.KeyStore, p trustParams, now host.Now) {
 		}
 		valid++
 	}
-	r.see(checks.Evidence{Source: s.Path, Key: "trusted certificates", Got: fmt.Sprint(valid)})
+	if p.Valid || p.Unpublished {
+		r.see(checks.Evidence{Source: s.Path, Key: "trusted certificates", Got: fmt.Sprint(valid)})
+	}
 }
 
 // judgeOwnTrust: the applications of a connector call each other, and look the

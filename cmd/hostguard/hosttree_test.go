@@ -96,6 +96,7 @@ func plant(t testing.TB, name string) planted {
 		t.Fatal(err)
 	}
 	defer root.Close()
+	stores := storeMaker{}
 	var lay func(name string)
 	lay = func(name string) {
 		h := readHost(t, name)
@@ -119,7 +120,7 @@ func plant(t testing.TB, name string) planted {
 				number := 0
 				for line := range strings.Lines(string(data)) {
 					number++
-					if err := directive(root, strings.TrimSpace(line)); err != nil {
+					if err := directive(root, stores, strings.TrimSpace(line)); err != nil {
 						t.Fatalf("%s: line %d of tree: %v", name, number, err)
 					}
 				}
@@ -161,7 +162,7 @@ func writeHostFile(root *os.Root, name string, data []byte, mode fs.FileMode) er
 func inside(name string) string { return strings.TrimPrefix(path.Clean("/"+name), "/") }
 
 // directive does what one line of a section "tree" says.
-func directive(root *os.Root, line string) error {
+func directive(root *os.Root, stores storeMaker, line string) error {
 	words, err := splitWords(line)
 	if err != nil || len(words) == 0 {
 		return err
@@ -173,7 +174,7 @@ func directive(root *os.Root, line string) error {
 	if verb == "ledger" {
 		return appendToLedger(root, words)
 	}
-	least := map[string]int{"dir": 1, "link": 2, "mode": 2, "remove": 1, "fifo": 1, "socket": 1, "sparse": 2, "program": 1, "goprogram": 3, "replace": 3, "append": 2, "repeat": 4}
+	least := map[string]int{"dir": 1, "link": 2, "mode": 2, "remove": 1, "fifo": 1, "socket": 1, "sparse": 2, "program": 1, "goprogram": 3, "replace": 3, "append": 2, "repeat": 4, "store": 2}
 	n, known := least[verb]
 	if !known || len(words) < n {
 		return fmt.Errorf("cannot read %q", line)
@@ -215,6 +216,15 @@ func directive(root *os.Root, line string) error {
 		return os.Truncate(made, size)
 	case "program":
 		return writeHostFile(root, name, []byte("\x7fELF\x00"+strings.Join(words[1:], "\x00")+"\x00"), 0o755)
+	case "store":
+		data, err := stores.store("/"+name, words[1:])
+		if err != nil {
+			return err
+		}
+		if err := writeHostFile(root, name, data, 0o440); err != nil {
+			return err
+		}
+		return root.Lchown(name, 65534, 0)
 	case "goprogram":
 		return writeHostFile(root, name, goProgram(words[1], words[2]), 0o755)
 	}
