@@ -96,9 +96,11 @@ func TestSignalsWhileFixIsAtWork(t *testing.T) {
 		h := h.For(t)
 		withSlowServer(t, h)
 		before := observe(t, h)
-		go h.Run("hostguard", "fix", "--only", "SVC-001")
+		ended := make(chan lab.Result, 1)
+		go func() { ended <- h.Run("hostguard", "fix", "--only", "SVC-001") }()
 		stopping(t, h)
 		h.Must("pkill", "-KILL", "-x", "hostguard")
+		<-ended
 		h.Must("rm", "/run/slow", "/run/stopping")
 		if r := h.Run("hostguard", "history"); !strings.Contains(r.Stdout, "interrupted") {
 			t.Errorf("history: %s", r.Stdout)
