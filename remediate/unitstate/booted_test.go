@@ -59,6 +59,8 @@ func answer(what string) (r reply, err error) {
 	switch a := New("/"); what {
 	case "move":
 		return r, a.Move(ctx, p.Target, p.Before, p.After)
+	case "preflight":
+		return r, a.Preflight(ctx, p.Before, p.After)
 	case "back":
 		return r, a.Back(ctx, p.Target, p.Before, p.After)
 	}
@@ -239,6 +241,101 @@ func TestUnitsMoveAndBack(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A move that was cut short is taken back from wherever it was; what somebody
+// changed meanwhile is a conflict, and stays.
+func TestMovesCutShortAndConflicts(t *testing.T) {
+	t.Parallel()
+	lab.Need(t, lab.Booted)
+	const pull = "/etc/systemd/system/multi-user.target.wants/"
+	h := lab.Boot(t, lab.Before(func(h *lab.Host) {
+		h.WriteFile("/etc/systemd/system/stray.service", "[Service]\nExecStart=/bin/sleep 1d\n[Install]\nWantedBy=multi-user.target\nAlias=other.service\n")
+		h.WriteFile("/etc/systemd/system/odd.service", "[Service]\nExecStart=/bin/sleep 1d\n[Install]\nWantedBy=odd.target\nWantedBy=multi-user.target\n")
+		h.Must("systemctl", "--quiet", "enable", "stray.service")
+	}))
+	inside(t, h)
+	for _, c := range []struct {
+		name     string
+		meddle   []string
+		conflict string // empty: back is all as before
+		mend     []string
+	}{
+		{name: "nothing was done"},
+		{name: "one link is gone", meddle: []string{"rm", "/etc/systemd/system/other.service"}},
+		{name: "all links are gone", meddle: []string{"rm", "/etc/systemd/system/other.service", pull + "stray.service"}},
+		{name: "the unit is down", meddle: []string{"systemctl", "stop", "stray.service"}},
+		{
+			"somebody's link lies there", []string{"ln", "-sfn", "/opt/mine.service", "/etc/systemd/system/other.service"}, "other.service",
+			[]string{"ln", "-sfn", "/etc/systemd/system/stray.service", "/etc/systemd/system/other.service"},
+		},
+		{
+			"somebody's file lies there", []string{"sh", "-c", "rm /etc/systemd/system/other.service; echo mine >/etc/systemd/system/other.service"}, "not a link",
+			[]string{"ln", "-sfn", "/etc/systemd/system/stray.service", "/etc/systemd/system/other.service"},
+		},
+		{
+			"somebody has masked it", []string{"sh", "-c", "systemctl disable -q --now stray.service; mv /etc/systemd/system/stray.service /root; systemctl -q mask stray.service"}, "stray.service",
+			[]string{"sh", "-c", "rm /etc/systemd/system/stray.service; mv /root/stray.service /etc/systemd/system; systemctl daemon-reload; systemctl -q enable --now stray.service"},
+		},
+		{
+			"it does not start any more", []string{"sh", "-c", "systemctl disable -q --now stray.service; mv /bin/sleep /bin/sleep.off; sed -i 's/^Exec/Type=exec\\nExec/' /etc/systemd/system/stray.service"}, "what enables it is as before, but cannot start",
+			[]string{"sh", "-c", "mv /bin/sleep.off /bin/sleep; sed -i /Type/d /etc/systemd/system/stray.service; systemctl daemon-reload; systemctl -q enable --now stray.service"},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := guest{h.For(t), t}
+			before := g.picture("stray.service")
+			plan := g.do("make", map[string]Want{"stray.service": Off}).Plan
+			if len(plan.Moves) != 1 {
+				t.Fatalf("%+v", plan)
+			}
+			if c.meddle != nil {
+				g.Must(c.meddle...)
+			}
+			if c.mend != nil {
+				defer g.Must(c.mend...)
+			}
+			meddled := g.picture()
+			r := g.ask("back", plan.Moves[0])
+			switch {
+			case c.conflict == "" && r.Err != "":
+				t.Error(r.Err)
+			case c.conflict != "" && (!r.Conflict || !strings.Contains(r.Err, c.conflict)):
+				t.Errorf("%q is no conflict because of %q", r.Err, c.conflict)
+			case c.conflict == "":
+				if after := g.picture("stray.service"); after != before {
+					t.Errorf("not as before:\n%s", diff(t, before, after))
+				}
+			case !strings.Contains(c.conflict, "as before"):
+				if after := g.picture(); after != meddled {
+					t.Errorf("a conflict, and yet changed:\n%s", diff(t, meddled, after))
+				}
+			}
+		})
+	}
+	t.Run("a folder that it made goes with it", func(t *testing.T) {
+		g := guest{h.For(t), t}
+		before := g.picture("odd.service")
+		plan := g.do("make", map[string]Want{"odd.service": On}).Plan
+		g.do("move", plan.Moves[0])
+		g.Must("systemctl", "is-active", "--quiet", "odd.service")
+		g.Must("test", "-L", "/etc/systemd/system/odd.target.wants/odd.service")
+		g.do("back", plan.Moves[0])
+		if after := g.picture("odd.service"); after != before {
+			t.Errorf("not as before:\n%s", diff(t, before, after))
+		}
+	})
+	t.Run("immutable folder", func(t *testing.T) {
+		g := guest{h.For(t), t}
+		plan := g.do("make", map[string]Want{"stray.service": Off}).Plan
+		if r := h.Run("chattr", "+i", "/etc/systemd/system"); r.Code != 0 {
+			t.Skip("this file system has no such flag")
+		}
+		defer h.Must("chattr", "-i", "/etc/systemd/system")
+		if r := g.ask("preflight", plan.Moves[0]); !strings.Contains(r.Err, "immutable") {
+			t.Errorf("preflight: %q", r.Err)
+		}
+	})
 }
 
 func diff(t *testing.T, a, b string) string {
