@@ -90,6 +90,7 @@ type journal struct {
 	records []record
 	dir     *os.File
 	log     *os.File
+	size    int64 // of the log's whole records
 	sum     string
 	now     func() time.Time
 }
@@ -194,6 +195,7 @@ func (j *journal) open(tx *os.File, id string, write bool) error {
 	if err != nil || !write {
 		return err
 	}
+	j.size = int64(whole)
 	if j.log, err = statedir.OpenFile(j.dir, logFile, unix.O_WRONLY|unix.O_APPEND); err != nil {
 		return err
 	}
@@ -231,12 +233,25 @@ func (j *journal) write(e event, step int, why string) error {
 	if err != nil {
 		return err
 	}
-	if err := statedir.WriteDurably(j.log, append(line, '\n')); err != nil {
-		return fmt.Errorf("cannot go on with the journal of the transaction %s: %w", j.ID, err)
+	line = append(line, '\n')
+	if err := statedir.WriteDurably(j.log, line); err != nil {
+		return fmt.Errorf("cannot go on with the journal of the transaction %s: %w", j.ID, errors.Join(err, j.takeBack()))
 	}
+	j.size += int64(len(line))
 	j.sum = r.Sum
 	j.records = append(j.records, r)
 	return nil
+}
+
+// takeBack removes what a record that failed left in the log, whole or in part:
+// the next one would not follow from what is there. Where it cannot, nothing more
+// is written.
+func (j *journal) takeBack() error {
+	err := unix.Ftruncate(int(j.log.Fd()), j.size)
+	if err != nil {
+		j.log.Close()
+	}
+	return err
 }
 
 func (j *journal) close() {
