@@ -388,6 +388,400 @@ var embeddedRules = []Rule{
 		{Framework: "NIST SP 800-53 Rev. 5", ID: "SC-45"},
 		{Framework: "RFC", ID: "5905"},
 	}, Check: "clock-offset", Configured: map[string]string{"servers": "ntp.servers"}, Remediation: Remediation{Hint: "With chrony: chronyc makestep sets the clock at once (a jump that databases and running timers notice; stop the connector before a large one). When no server answers, open UDP port 123 outwards or name servers that can be reached: ntp.servers in hostguard.yaml, and in the daemon's own configuration."}, node: strictyaml.Node{File: "rules/clock/clock.yaml", Line: 64, Column: 3}},
+	{ID: "CON-001", Title: "No password that TRUE Connector is published with is in use", Rationale: "The passwords of the published .env, property files and key stores can be read by everybody: with them anybody opens the connector's key store and database.", Source: []string{
+		"TC-25",
+	}, Severity: 4, Tags: []string{
+		"connector",
+		"secrets",
+	}, References: []Reference{
+		{Framework: "CWE", ID: "CWE-1392"},
+	}, Check: "connector-published-secrets", Remediation: Remediation{Hint: "Make a password of your own for each place (\"openssl rand -base64 24\"). A key store's goes into the store first (\"keytool -storepasswd -keystore FILE\", \"keytool -keypasswd …\" for a JKS), then into .env; the database's in spring.datasource.password takes effect for a new database file only. Then \"docker compose up -d\"."}, node: strictyaml.Node{File: "rules/connector/secrets.yaml", Line: 1, Column: 3}},
+	{ID: "CON-002", Title: "The connector's users have passwords of their own", Rationale: "The clear passwords of the four shipped users stand in the comments of the published users.properties. Whoever reaches /api/ or the data app logs in with them.", Source: []string{
+		"TC-25",
+	}, Severity: 4, Tags: []string{
+		"connector",
+		"secrets",
+	}, References: []Reference{
+		{Framework: "TRUE Connector", ID: "doc/user_management.md"},
+		{Framework: "CWE", ID: "CWE-1392"},
+	}, Check: "connector-users", Params: strictyaml.Node{File: "rules/connector/secrets.yaml", Line: 30, Column: 11, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/connector/secrets.yaml", Line: 30, Column: 12, Kind: 2, Text: "time"},
+		{File: "rules/connector/secrets.yaml", Line: 30, Column: 18, Kind: 2, Text: "2s"},
+	}}, Remediation: Remediation{Hint: "htpasswd -bnBC 12 \"\" \"$NEW\" prints a hash (apache2-utils; write the $2y$ as $2a$), or ask the connector: /notification/password/NEW. Put it into users.properties as NAME.password and restart the service. A hash of a cost above 14 cannot be tried: choose 10 to 14. On few processors more time helps: parameters: {CON-002: {time: 8s}}."}, node: strictyaml.Node{File: "rules/connector/secrets.yaml", Line: 18, Column: 3}},
+	{ID: "CON-003", Title: "The connector's shipped user names are gone", Rationale: "The names of the shipped users are half of each login, and tried first.", Source: []string{
+		"TC-25",
+	}, Severity: 2, Tags: []string{
+		"connector",
+		"secrets",
+	}, References: []Reference{
+		{Framework: "TRUE Connector", ID: "doc/user_management.md"},
+	}, Check: "connector-user-names", Params: strictyaml.Node{File: "rules/connector/secrets.yaml", Line: 47, Column: 11, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/connector/secrets.yaml", Line: 47, Column: 12, Kind: 2, Text: "published"},
+		{File: "rules/connector/secrets.yaml", Line: 47, Column: 23, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/connector/secrets.yaml", Line: 47, Column: 24, Kind: 2, Text: "apiUser"},
+			{File: "rules/connector/secrets.yaml", Line: 47, Column: 33, Kind: 2, Text: "alice"},
+			{File: "rules/connector/secrets.yaml", Line: 47, Column: 40, Kind: 2, Text: "idsUser"},
+			{File: "rules/connector/secrets.yaml", Line: 47, Column: 49, Kind: 2, Text: "bob"},
+		}},
+	}}, Remediation: Remediation{Hint: "In the users.properties of the execution core and of the data app, name users of your own in users.list and give each a NAME.password; remove the lines of apiUser, alice, idsUser and bob. Clients that log in with the old names need the new ones."}, node: strictyaml.Node{File: "rules/connector/secrets.yaml", Line: 37, Column: 3}},
+	{ID: "CON-004", Title: "The secret that encrypts the connector's data is set and strong", Rationale: "Execution core and usage control encrypt columns of their databases with AES/GCM under this secret: who knows it reads them. It is to be a variable of the operating system; .env only passes it on.", Source: []string{
+		"TC-24",
+	}, Severity: 4, Tags: []string{
+		"connector",
+		"secrets",
+	}, Check: "connector-secret", Params: strictyaml.Node{File: "rules/connector/secrets.yaml", Line: 64, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/connector/secrets.yaml", Line: 64, Column: 5, Kind: 2, Text: "roles"},
+		{File: "rules/connector/secrets.yaml", Line: 64, Column: 12, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/connector/secrets.yaml", Line: 64, Column: 13, Kind: 2, Text: "execution core"},
+			{File: "rules/connector/secrets.yaml", Line: 64, Column: 29, Kind: 2, Text: "usage control"},
+		}},
+		{File: "rules/connector/secrets.yaml", Line: 65, Column: 5, Kind: 2, Text: "variables"},
+		{File: "rules/connector/secrets.yaml", Line: 65, Column: 16, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/connector/secrets.yaml", Line: 65, Column: 17, Kind: 2, Text: "AES256-SECRET-KEY"},
+			{File: "rules/connector/secrets.yaml", Line: 65, Column: 36, Kind: 2, Text: "AES256_SECRET_KEY"},
+			{File: "rules/connector/secrets.yaml", Line: 65, Column: 55, Kind: 2, Text: "AES-SECRET-KEY"},
+			{File: "rules/connector/secrets.yaml", Line: 65, Column: 71, Kind: 2, Text: "AES_SECRET_KEY"},
+		}},
+		{File: "rules/connector/secrets.yaml", Line: 66, Column: 5, Kind: 2, Text: "min_length"},
+		{File: "rules/connector/secrets.yaml", Line: 66, Column: 17, Kind: 4, Text: "16"},
+		{File: "rules/connector/secrets.yaml", Line: 67, Column: 5, Kind: 2, Text: "min_bits"},
+		{File: "rules/connector/secrets.yaml", Line: 67, Column: 15, Kind: 4, Text: "80"},
+	}}, Remediation: Remediation{Hint: "Make one with \"openssl rand -base64 24\" and keep it: what was encrypted with the old one cannot be read with another. Start compose from a unit with EnvironmentFile=/etc/trueconnector.env (root, mode 0600) that holds AES_SECRET_KEY=…; Environment= in the unit is told to every user. If you use /etc/environment, \"chmod 640\" it."}, node: strictyaml.Node{File: "rules/connector/secrets.yaml", Line: 54, Column: 3}},
+	{ID: "CON-005", Title: "Files with the connector's secrets are closed to others", Rationale: ".env, users.properties and key stores open the connector. What others may read, every service on the host that is broken into reads.", Source: []string{
+		"TC-25",
+		"TC-17",
+	}, Severity: 3, Tags: []string{
+		"connector",
+		"secrets",
+		"files",
+	}, References: []Reference{
+		{Framework: "CWE", ID: "CWE-732"},
+	}, Check: "connector-secret-modes", Params: strictyaml.Node{File: "rules/connector/secrets.yaml", Line: 85, Column: 11, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/connector/secrets.yaml", Line: 85, Column: 12, Kind: 2, Text: "owner"},
+		{File: "rules/connector/secrets.yaml", Line: 85, Column: 19, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/connector/secrets.yaml", Line: 85, Column: 20, Kind: 2, Text: "root"},
+			{File: "rules/connector/secrets.yaml", Line: 85, Column: 26, Kind: 2, Text: "65534"},
+		}},
+		{File: "rules/connector/secrets.yaml", Line: 85, Column: 36, Kind: 2, Text: "mode"},
+		{File: "rules/connector/secrets.yaml", Line: 85, Column: 42, Kind: 2, Text: "0640"},
+		{File: "rules/connector/secrets.yaml", Line: 85, Column: 50, Kind: 2, Text: "other"},
+		{File: "rules/connector/secrets.yaml", Line: 85, Column: 57, Kind: 2, Text: "0755"},
+	}}, Remediation: Remediation{Hint: "chmod 640 .env and env_file files (root or who runs compose owns them). What is mounted is read by the container's user, nobody: \"chown 65534:root FILE; chmod 440 FILE\" for users.properties and key stores. A link is not followed: mount the file itself."}, node: strictyaml.Node{File: "rules/connector/secrets.yaml", Line: 74, Column: 3}},
+	{ID: "CON-006", Title: "No password of the connector stands in a container's environment", Rationale: "Docker shows the environment of a container to every member of the group docker, and keeps it in plain text below /var/lib/docker. The published compose file passes all passwords on that way. The AES secret can go no other.", Source: []string{
+		"TC-24",
+	}, Severity: 1, Tags: []string{
+		"connector",
+		"secrets",
+	}, References: []Reference{
+		{Framework: "CWE", ID: "CWE-526"},
+	}, Check: "connector-environment-secrets", Params: strictyaml.Node{File: "rules/connector/secrets.yaml", Line: 103, Column: 11, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/connector/secrets.yaml", Line: 103, Column: 12, Kind: 2, Text: "except"},
+		{File: "rules/connector/secrets.yaml", Line: 103, Column: 20, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/connector/secrets.yaml", Line: 103, Column: 21, Kind: 2, Text: "AES256-SECRET-KEY"},
+			{File: "rules/connector/secrets.yaml", Line: 103, Column: 40, Kind: 2, Text: "AES256_SECRET_KEY"},
+			{File: "rules/connector/secrets.yaml", Line: 103, Column: 59, Kind: 2, Text: "AES-SECRET-KEY"},
+			{File: "rules/connector/secrets.yaml", Line: 103, Column: 75, Kind: 2, Text: "AES_SECRET_KEY"},
+		}},
+	}}, Remediation: Remediation{Hint: "Passwords of key stores can stand in the mounted application-docker.properties instead, which only nobody (65534) reads: write them in the place of ${KEYSTORE_PASSWORD} and the others, and take those out of environment and env_file. Keep the group docker small in any case."}, node: strictyaml.Node{File: "rules/connector/secrets.yaml", Line: 92, Column: 3}},
+	{ID: "CON-010", Title: "The connector proves its identity to the DAPS", Rationale: "Without the interaction with the DAPS the connector sends no token and asks for none: anybody who speaks its protocol is a partner. It is off as published.", Source: []string{
+		"TC-17",
+	}, Severity: 4, Tags: []string{
+		"connector",
+	}, References: []Reference{
+		{Framework: "TRUE Connector", ID: "doc/advancedConfiguration/identityproviders.md"},
+	}, Check: "connector-daps", Remediation: Remediation{Hint: "Put the key store that the data space's authority gave you into the folder mounted at /cert, set PROVIDER_DAPS_KEYSTORE_NAME, _PASSWORD and _ALIAS (CONSUMER_… for the consumer) in .env, and application.isEnabledDapsInteraction=true in application-docker.properties; application.dapsUrl must be your data space's. Then \"docker compose up -d --force-recreate\"."}, node: strictyaml.Node{File: "rules/connector/settings.yaml", Line: 1, Column: 3}},
+	{ID: "CON-011", Title: "The connector enforces usage control", Rationale: "With usage control off, contracts are agreed on and nothing keeps to them. It is off as published.", Source: []string{
+		"TC-25",
+	}, Severity: 2, Tags: []string{
+		"connector",
+	}, References: []Reference{
+		{Framework: "TRUE Connector", ID: "doc/advancedConfiguration/usagecontrol.md"},
+	}, Check: "connector-properties", Params: strictyaml.Node{File: "rules/connector/settings.yaml", Line: 30, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/connector/settings.yaml", Line: 30, Column: 5, Kind: 2, Text: "roles"},
+		{File: "rules/connector/settings.yaml", Line: 30, Column: 12, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/connector/settings.yaml", Line: 30, Column: 13, Kind: 2, Text: "execution core"},
+		}},
+		{File: "rules/connector/settings.yaml", Line: 31, Column: 5, Kind: 2, Text: "equal"},
+		{File: "rules/connector/settings.yaml", Line: 31, Column: 12, Kind: 7, Items: []strictyaml.Node{
+			{File: "rules/connector/settings.yaml", Line: 31, Column: 13, Kind: 2, Text: "application.isEnabledUsageControl"},
+			{File: "rules/connector/settings.yaml", Line: 31, Column: 48, Kind: 2, Text: "true"},
+		}},
+		{File: "rules/connector/settings.yaml", Line: 32, Column: 5, Kind: 2, Text: "reason"},
+		{File: "rules/connector/settings.yaml", Line: 32, Column: 13, Kind: 2, Text: "The connector does not enforce the usage policies that its contracts agree on."},
+	}}, Remediation: Remediation{Hint: "Set application.isEnabledUsageControl=true in the execution core's application-docker.properties and restart it; the usage control service must run."}, node: strictyaml.Node{File: "rules/connector/settings.yaml", Line: 19, Column: 3}},
+	{ID: "CON-012", Title: "The connector's HTTP firewalls are on", Rationale: "Execution core and data app refuse malformed and smuggled requests only with their firewall on.", Source: []string{
+		"TC-16",
+	}, Severity: 3, Tags: []string{
+		"connector",
+		"network",
+	}, References: []Reference{
+		{Framework: "TRUE Connector", ID: "doc/advancedConfiguration/firewall.md"},
+	}, Check: "connector-properties", Params: strictyaml.Node{File: "rules/connector/settings.yaml", Line: 49, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/connector/settings.yaml", Line: 49, Column: 5, Kind: 2, Text: "roles"},
+		{File: "rules/connector/settings.yaml", Line: 49, Column: 12, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/connector/settings.yaml", Line: 49, Column: 13, Kind: 2, Text: "execution core"},
+			{File: "rules/connector/settings.yaml", Line: 49, Column: 29, Kind: 2, Text: "data app"},
+		}},
+		{File: "rules/connector/settings.yaml", Line: 50, Column: 5, Kind: 2, Text: "equal"},
+		{File: "rules/connector/settings.yaml", Line: 50, Column: 12, Kind: 7, Items: []strictyaml.Node{
+			{File: "rules/connector/settings.yaml", Line: 50, Column: 13, Kind: 2, Text: "application.firewall.isEnabled"},
+			{File: "rules/connector/settings.yaml", Line: 50, Column: 45, Kind: 2, Text: "true"},
+		}},
+		{File: "rules/connector/settings.yaml", Line: 51, Column: 5, Kind: 2, Text: "reason"},
+		{File: "rules/connector/settings.yaml", Line: 51, Column: 13, Kind: 2, Text: "The HTTP firewall of the execution core or of the data app is off."},
+	}}, Remediation: Remediation{Hint: "Set PROVIDER_ECC_FIREWALL, PROVIDER_DATA_APP_FIREWALL (and CONSUMER_…) to true in .env, keep application.firewall.isEnabled=${FIREWALL} in application-docker.properties, and run \"docker compose up -d\"."}, node: strictyaml.Node{File: "rules/connector/settings.yaml", Line: 38, Column: 3}},
+	{ID: "CON-013", Title: "The connector's HTTP firewalls refuse encoded paths and odd methods", Rationale: "As published the firewall lets everything through: backslashes, encoded slashes, percent signs and periods are how requests get past a rule about /api/.", Source: []string{
+		"TC-16",
+	}, Severity: 3, Tags: []string{
+		"connector",
+		"network",
+	}, References: []Reference{
+		{Framework: "TRUE Connector", ID: "doc/advancedConfiguration/firewall.md"},
+	}, Check: "connector-properties", Params: strictyaml.Node{File: "rules/connector/settings.yaml", Line: 69, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/connector/settings.yaml", Line: 69, Column: 5, Kind: 2, Text: "roles"},
+		{File: "rules/connector/settings.yaml", Line: 69, Column: 12, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/connector/settings.yaml", Line: 69, Column: 13, Kind: 2, Text: "execution core"},
+			{File: "rules/connector/settings.yaml", Line: 69, Column: 29, Kind: 2, Text: "data app"},
+		}},
+		{File: "rules/connector/settings.yaml", Line: 70, Column: 5, Kind: 2, Text: "files"},
+		{File: "rules/connector/settings.yaml", Line: 70, Column: 12, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/connector/settings.yaml", Line: 70, Column: 13, Kind: 2, Text: "firewall.properties"},
+		}},
+		{File: "rules/connector/settings.yaml", Line: 71, Column: 5, Kind: 2, Text: "only"},
+		{File: "rules/connector/settings.yaml", Line: 71, Column: 11, Kind: 3, Text: "true"},
+		{File: "rules/connector/settings.yaml", Line: 72, Column: 5, Kind: 2, Text: "equal"},
+		{File: "rules/connector/settings.yaml", Line: 73, Column: 7, Kind: 7, Items: []strictyaml.Node{
+			{File: "rules/connector/settings.yaml", Line: 73, Column: 7, Kind: 2, Text: "allowBackSlash"},
+			{File: "rules/connector/settings.yaml", Line: 73, Column: 23, Kind: 2, Text: "false"},
+			{File: "rules/connector/settings.yaml", Line: 74, Column: 7, Kind: 2, Text: "allowUrlEncodedSlash"},
+			{File: "rules/connector/settings.yaml", Line: 74, Column: 29, Kind: 2, Text: "false"},
+			{File: "rules/connector/settings.yaml", Line: 75, Column: 7, Kind: 2, Text: "allowUrlEncodedDoubleSlash"},
+			{File: "rules/connector/settings.yaml", Line: 75, Column: 35, Kind: 2, Text: "false"},
+			{File: "rules/connector/settings.yaml", Line: 76, Column: 7, Kind: 2, Text: "allowSemicolon"},
+			{File: "rules/connector/settings.yaml", Line: 76, Column: 23, Kind: 2, Text: "false"},
+			{File: "rules/connector/settings.yaml", Line: 77, Column: 7, Kind: 2, Text: "allowUrlEncodedPercent"},
+			{File: "rules/connector/settings.yaml", Line: 77, Column: 31, Kind: 2, Text: "false"},
+			{File: "rules/connector/settings.yaml", Line: 78, Column: 7, Kind: 2, Text: "allowUrlEncodedPeriod"},
+			{File: "rules/connector/settings.yaml", Line: 78, Column: 30, Kind: 2, Text: "false"},
+		}},
+		{File: "rules/connector/settings.yaml", Line: 79, Column: 5, Kind: 2, Text: "subset"},
+		{File: "rules/connector/settings.yaml", Line: 79, Column: 13, Kind: 7, Items: []strictyaml.Node{
+			{File: "rules/connector/settings.yaml", Line: 79, Column: 14, Kind: 2, Text: "allowedMethods"},
+			{File: "rules/connector/settings.yaml", Line: 79, Column: 30, Kind: 2, Text: "GET,POST,PUT,DELETE,HEAD"},
+		}},
+		{File: "rules/connector/settings.yaml", Line: 80, Column: 5, Kind: 2, Text: "reason"},
+		{File: "rules/connector/settings.yaml", Line: 80, Column: 13, Kind: 2, Text: "The HTTP firewall of the execution core or of the data app lets through what gets requests past other rules."},
+	}}, Remediation: Remediation{Hint: "In firewall.properties of the execution core and of the data app set every allow… to false, and allowedMethods to those that are used: GET,POST,PUT,DELETE for the core, GET,POST for the data app. Empty means every method. Restart both. Partners whose identifiers hold encoded slashes in paths need allowUrlEncodedSlash=true: try before."}, node: strictyaml.Node{File: "rules/connector/settings.yaml", Line: 57, Column: 3}},
+	{ID: "CON-014", Title: "The execution core and the data app speak TLS", Rationale: "Tokens, contracts and payloads go between the parts of the connector and its partners: in clear, whoever is on the way reads and changes them.", Source: []string{
+		"TC-17",
+	}, Severity: 3, Tags: []string{
+		"connector",
+		"tls",
+	}, Check: "connector-properties", Params: strictyaml.Node{File: "rules/connector/settings.yaml", Line: 97, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/connector/settings.yaml", Line: 97, Column: 5, Kind: 2, Text: "roles"},
+		{File: "rules/connector/settings.yaml", Line: 97, Column: 12, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/connector/settings.yaml", Line: 97, Column: 13, Kind: 2, Text: "execution core"},
+			{File: "rules/connector/settings.yaml", Line: 97, Column: 29, Kind: 2, Text: "data app"},
+		}},
+		{File: "rules/connector/settings.yaml", Line: 98, Column: 5, Kind: 2, Text: "changed"},
+		{File: "rules/connector/settings.yaml", Line: 98, Column: 14, Kind: 7, Items: []strictyaml.Node{
+			{File: "rules/connector/settings.yaml", Line: 98, Column: 15, Kind: 2, Text: "server.ssl.key-store"},
+			{File: "rules/connector/settings.yaml", Line: 98, Column: 37, Kind: 2},
+		}},
+		{File: "rules/connector/settings.yaml", Line: 99, Column: 5, Kind: 2, Text: "reason"},
+		{File: "rules/connector/settings.yaml", Line: 99, Column: 13, Kind: 2, Text: "A service of the connector has no key store for TLS."},
+	}}, Remediation: Remediation{Hint: "Set KEYSTORE_NAME in .env to a key store in the folder mounted at /cert, and keep server.ssl.key-store=${application.targetDirectory}${KEYSTORE_NAME} in application-docker.properties."}, node: strictyaml.Node{File: "rules/connector/settings.yaml", Line: 87, Column: 3}},
+	{ID: "CON-015", Title: "No service of the connector has TLS switched off", Rationale: "server.ssl.enabled=false turns every other TLS setting into decoration.", Source: []string{
+		"TC-17",
+	}, Severity: 3, Tags: []string{
+		"connector",
+		"tls",
+	}, Check: "connector-properties", Params: strictyaml.Node{File: "rules/connector/settings.yaml", Line: 114, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/connector/settings.yaml", Line: 114, Column: 5, Kind: 2, Text: "roles"},
+		{File: "rules/connector/settings.yaml", Line: 114, Column: 12, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/connector/settings.yaml", Line: 114, Column: 13, Kind: 2, Text: "execution core"},
+			{File: "rules/connector/settings.yaml", Line: 114, Column: 29, Kind: 2, Text: "data app"},
+			{File: "rules/connector/settings.yaml", Line: 114, Column: 39, Kind: 2, Text: "usage control"},
+		}},
+		{File: "rules/connector/settings.yaml", Line: 115, Column: 5, Kind: 2, Text: "equal"},
+		{File: "rules/connector/settings.yaml", Line: 115, Column: 12, Kind: 7, Items: []strictyaml.Node{
+			{File: "rules/connector/settings.yaml", Line: 115, Column: 13, Kind: 2, Text: "server.ssl.enabled"},
+			{File: "rules/connector/settings.yaml", Line: 115, Column: 33, Kind: 2, Text: "true"},
+			{File: "rules/connector/settings.yaml", Line: 115, Column: 41, Kind: 2, Text: "application.ecc.protocol"},
+			{File: "rules/connector/settings.yaml", Line: 115, Column: 67, Kind: 2, Text: "https"},
+		}},
+		{File: "rules/connector/settings.yaml", Line: 116, Column: 5, Kind: 2, Text: "unset"},
+		{File: "rules/connector/settings.yaml", Line: 116, Column: 12, Kind: 2, Text: "pass"},
+		{File: "rules/connector/settings.yaml", Line: 117, Column: 5, Kind: 2, Text: "reason"},
+		{File: "rules/connector/settings.yaml", Line: 117, Column: 13, Kind: 2, Text: "A service of the connector is told to do without TLS."},
+	}}, Remediation: Remediation{Hint: "Remove server.ssl.enabled from the service's property files and environment, and set application.ecc.protocol=https for the data app."}, node: strictyaml.Node{File: "rules/connector/settings.yaml", Line: 105, Column: 3}},
+	{ID: "CON-016", Title: "The execution core asks its DAPS over TLS", Rationale: "The keys that tokens are verified with come from the DAPS: fetched in clear, anybody on the way can put in his own.", Source: []string{
+		"TC-17",
+	}, Severity: 3, Tags: []string{
+		"connector",
+		"tls",
+	}, Check: "connector-properties", Params: strictyaml.Node{File: "rules/connector/settings.yaml", Line: 132, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/connector/settings.yaml", Line: 132, Column: 5, Kind: 2, Text: "roles"},
+		{File: "rules/connector/settings.yaml", Line: 132, Column: 12, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/connector/settings.yaml", Line: 132, Column: 13, Kind: 2, Text: "execution core"},
+		}},
+		{File: "rules/connector/settings.yaml", Line: 133, Column: 5, Kind: 2, Text: "prefix"},
+		{File: "rules/connector/settings.yaml", Line: 133, Column: 13, Kind: 7, Items: []strictyaml.Node{
+			{File: "rules/connector/settings.yaml", Line: 133, Column: 14, Kind: 2, Text: "application.dapsUrl"},
+			{File: "rules/connector/settings.yaml", Line: 133, Column: 35, Kind: 2, Text: "https://"},
+			{File: "rules/connector/settings.yaml", Line: 133, Column: 47, Kind: 2, Text: "application.dapsJWKSUrl"},
+			{File: "rules/connector/settings.yaml", Line: 133, Column: 72, Kind: 2, Text: "https://"},
+		}},
+		{File: "rules/connector/settings.yaml", Line: 134, Column: 5, Kind: 2, Text: "reason"},
+		{File: "rules/connector/settings.yaml", Line: 134, Column: 13, Kind: 2, Text: "The DAPS is asked over an address without TLS."},
+	}}, Remediation: Remediation{Hint: "Set application.dapsUrl and application.dapsJWKSUrl in application-docker.properties to https addresses of your data space's DAPS."}, node: strictyaml.Node{File: "rules/connector/settings.yaml", Line: 123, Column: 3}},
+	{ID: "CON-017", Title: "The connector records all audit events", Rationale: "What the execution core does not record cannot be found out afterwards: who logged in, what was agreed on, what was refused.", Source: []string{
+		"TC-13",
+	}, Severity: 2, Tags: []string{
+		"connector",
+		"logs",
+	}, Check: "connector-properties", Params: strictyaml.Node{File: "rules/connector/settings.yaml", Line: 150, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/connector/settings.yaml", Line: 150, Column: 5, Kind: 2, Text: "roles"},
+		{File: "rules/connector/settings.yaml", Line: 150, Column: 12, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/connector/settings.yaml", Line: 150, Column: 13, Kind: 2, Text: "execution core"},
+		}},
+		{File: "rules/connector/settings.yaml", Line: 151, Column: 5, Kind: 2, Text: "equal"},
+		{File: "rules/connector/settings.yaml", Line: 151, Column: 12, Kind: 7, Items: []strictyaml.Node{
+			{File: "rules/connector/settings.yaml", Line: 151, Column: 13, Kind: 2, Text: "application.logging.auditableEvents"},
+			{File: "rules/connector/settings.yaml", Line: 151, Column: 50, Kind: 2, Text: "ALL|"},
+		}},
+		{File: "rules/connector/settings.yaml", Line: 152, Column: 5, Kind: 2, Text: "reason"},
+		{File: "rules/connector/settings.yaml", Line: 152, Column: 13, Kind: 2, Text: "The execution core leaves audit events out."},
+	}}, Remediation: Remediation{Hint: "Set application.logging.auditableEvents=ALL in application-docker.properties and restart the execution core. NONE in the list turns all off, whatever else it holds."}, node: strictyaml.Node{File: "rules/connector/settings.yaml", Line: 140, Column: 3}},
+	{ID: "CON-018", Title: "The connector describes itself in words of its own", Rationale: "Partners read title, description, curator and maintainer in the self-description: with the published texts nobody knows whose connector it is, and whom to tell of an incident.", Source: []string{
+		"TC-25",
+	}, Severity: 2, Tags: []string{
+		"connector",
+	}, References: []Reference{
+		{Framework: "TRUE Connector", ID: "doc/TRUEConnector/prerequisite.md"},
+	}, Check: "connector-properties", Params: strictyaml.Node{File: "rules/connector/settings.yaml", Line: 170, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/connector/settings.yaml", Line: 170, Column: 5, Kind: 2, Text: "roles"},
+		{File: "rules/connector/settings.yaml", Line: 170, Column: 12, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/connector/settings.yaml", Line: 170, Column: 13, Kind: 2, Text: "execution core"},
+		}},
+		{File: "rules/connector/settings.yaml", Line: 171, Column: 5, Kind: 2, Text: "changed"},
+		{File: "rules/connector/settings.yaml", Line: 172, Column: 7, Kind: 7, Items: []strictyaml.Node{
+			{File: "rules/connector/settings.yaml", Line: 172, Column: 7, Kind: 2, Text: "application.selfdescription.title"},
+			{File: "rules/connector/settings.yaml", Line: 172, Column: 42, Kind: 2, Text: "Data Provider Connector title|Data Consumer Connector title"},
+			{File: "rules/connector/settings.yaml", Line: 173, Column: 7, Kind: 2, Text: "application.selfdescription.description"},
+			{File: "rules/connector/settings.yaml", Line: 173, Column: 48, Kind: 2, Text: "Data Provider Connector description|Data Consumer Connector description"},
+			{File: "rules/connector/settings.yaml", Line: 174, Column: 7, Kind: 2, Text: "application.selfdescription.curator"},
+			{File: "rules/connector/settings.yaml", Line: 174, Column: 44, Kind: 2, Text: "http://provider.curatorURI.com*|http://consumer.curatorURI.com*"},
+			{File: "rules/connector/settings.yaml", Line: 175, Column: 7, Kind: 2, Text: "application.selfdescription.maintainer"},
+			{File: "rules/connector/settings.yaml", Line: 175, Column: 47, Kind: 2, Text: "http://provider.maintainerURI.com*|http://consumer.maintainerURI.com*"},
+		}},
+		{File: "rules/connector/settings.yaml", Line: 176, Column: 5, Kind: 2, Text: "reason"},
+		{File: "rules/connector/settings.yaml", Line: 176, Column: 13, Kind: 2, Text: "The connector describes itself with the texts that it is published with."},
+	}}, Remediation: Remediation{Hint: "Set application.selfdescription.title, .description, .curator and .maintainer in the execution core's application-docker.properties, and restart it."}, node: strictyaml.Node{File: "rules/connector/settings.yaml", Line: 158, Column: 3}},
+	{ID: "CON-019", Title: "The connector has a URI of its own", Rationale: "Contracts and logs name a connector by its URI. The published one is that of everybody who did not change it.", Source: []string{
+		"TC-25",
+	}, Severity: 2, Tags: []string{
+		"connector",
+	}, References: []Reference{
+		{Framework: "TRUE Connector", ID: "doc/TRUEConnector/prerequisite.md"},
+	}, Check: "connector-properties", Params: strictyaml.Node{File: "rules/connector/settings.yaml", Line: 193, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/connector/settings.yaml", Line: 193, Column: 5, Kind: 2, Text: "roles"},
+		{File: "rules/connector/settings.yaml", Line: 193, Column: 12, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/connector/settings.yaml", Line: 193, Column: 13, Kind: 2, Text: "execution core"},
+		}},
+		{File: "rules/connector/settings.yaml", Line: 194, Column: 5, Kind: 2, Text: "changed"},
+		{File: "rules/connector/settings.yaml", Line: 194, Column: 14, Kind: 7, Items: []strictyaml.Node{
+			{File: "rules/connector/settings.yaml", Line: 194, Column: 15, Kind: 2, Text: "application.connectorid"},
+			{File: "rules/connector/settings.yaml", Line: 194, Column: 40, Kind: 2, Text: "http://w3id.org/engrd/*|https://w3id.org/engrd/*|//w3id.org/engrd/*"},
+		}},
+		{File: "rules/connector/settings.yaml", Line: 195, Column: 5, Kind: 2, Text: "reason"},
+		{File: "rules/connector/settings.yaml", Line: 195, Column: 13, Kind: 2, Text: "The connector has the URI that it is published with."},
+	}}, Remediation: Remediation{Hint: "Set PROVIDER_ISSUER_CONNECTOR_URI (CONSUMER_… for the consumer) in .env to a URI below a domain of yours, and run \"docker compose up -d\". Resources that were offered before carry the old one: register them anew."}, node: strictyaml.Node{File: "rules/connector/settings.yaml", Line: 182, Column: 3}},
+	{ID: "CON-020", Title: "The data app names its connector by a URI of its own", Rationale: "The data app puts this URI into the messages that it sends: with the published one partners cannot tell from whom they come.", Source: []string{
+		"TC-25",
+	}, Severity: 2, Tags: []string{
+		"connector",
+	}, References: []Reference{
+		{Framework: "TRUE Connector", ID: "doc/TRUEConnector/prerequisite.md"},
+	}, Check: "connector-properties", Params: strictyaml.Node{File: "rules/connector/settings.yaml", Line: 213, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/connector/settings.yaml", Line: 213, Column: 5, Kind: 2, Text: "roles"},
+		{File: "rules/connector/settings.yaml", Line: 213, Column: 12, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/connector/settings.yaml", Line: 213, Column: 13, Kind: 2, Text: "data app"},
+		}},
+		{File: "rules/connector/settings.yaml", Line: 214, Column: 5, Kind: 2, Text: "changed"},
+		{File: "rules/connector/settings.yaml", Line: 214, Column: 14, Kind: 7, Items: []strictyaml.Node{
+			{File: "rules/connector/settings.yaml", Line: 214, Column: 15, Kind: 2, Text: "application.ecc.issuer.connector"},
+			{File: "rules/connector/settings.yaml", Line: 214, Column: 49, Kind: 2, Text: "http://w3id.org/engrd/*|https://w3id.org/engrd/*|//w3id.org/engrd/*"},
+		}},
+		{File: "rules/connector/settings.yaml", Line: 215, Column: 5, Kind: 2, Text: "reason"},
+		{File: "rules/connector/settings.yaml", Line: 215, Column: 13, Kind: 2, Text: "The data app has the URI that it is published with."},
+	}}, Remediation: Remediation{Hint: "Set PROVIDER_ISSUER_CONNECTOR_URI (CONSUMER_… for the consumer) in .env, as for the execution core, and run \"docker compose up -d\"."}, node: strictyaml.Node{File: "rules/connector/settings.yaml", Line: 201, Column: 3}},
+	{ID: "CON-021", Title: "The connector validates the protocol it is asked to forward by", Rationale: "Without it the address in Forward-To is taken as it comes, or its protocol is replaced without a word.", Source: []string{
+		"TC-25",
+	}, Severity: 1, Tags: []string{
+		"connector",
+	}, References: []Reference{
+		{Framework: "TRUE Connector", ID: "doc/advancedConfiguration/validateprotocol.md"},
+	}, Check: "connector-properties", Params: strictyaml.Node{File: "rules/connector/settings.yaml", Line: 232, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/connector/settings.yaml", Line: 232, Column: 5, Kind: 2, Text: "roles"},
+		{File: "rules/connector/settings.yaml", Line: 232, Column: 12, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/connector/settings.yaml", Line: 232, Column: 13, Kind: 2, Text: "execution core"},
+		}},
+		{File: "rules/connector/settings.yaml", Line: 233, Column: 5, Kind: 2, Text: "equal"},
+		{File: "rules/connector/settings.yaml", Line: 233, Column: 12, Kind: 7, Items: []strictyaml.Node{
+			{File: "rules/connector/settings.yaml", Line: 233, Column: 13, Kind: 2, Text: "application.validateProtocol"},
+			{File: "rules/connector/settings.yaml", Line: 233, Column: 43, Kind: 2, Text: "true"},
+			{File: "rules/connector/settings.yaml", Line: 233, Column: 51, Kind: 2, Text: "application.enableProtocolValidation"},
+			{File: "rules/connector/settings.yaml", Line: 233, Column: 89, Kind: 2, Text: "true"},
+		}},
+		{File: "rules/connector/settings.yaml", Line: 234, Column: 5, Kind: 2, Text: "reason"},
+		{File: "rules/connector/settings.yaml", Line: 234, Column: 13, Kind: 2, Text: "The connector does not validate the protocol of the addresses that it forwards to."},
+	}}, Remediation: Remediation{Hint: "Set application.enableProtocolValidation=true and application.validateProtocol=true in application-docker.properties and restart the execution core. Callers must then name the protocol in Forward-To."}, node: strictyaml.Node{File: "rules/connector/settings.yaml", Line: 221, Column: 3}},
+	{ID: "CON-022", Title: "The connector's database consoles are off", Rationale: "H2's console is a web page that runs SQL. It is on as published, on the port of the application.", Source: []string{
+		"TC-16",
+	}, Severity: 2, Tags: []string{
+		"connector",
+		"network",
+	}, Check: "connector-properties", Params: strictyaml.Node{File: "rules/connector/settings.yaml", Line: 249, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/connector/settings.yaml", Line: 249, Column: 5, Kind: 2, Text: "roles"},
+		{File: "rules/connector/settings.yaml", Line: 249, Column: 12, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/connector/settings.yaml", Line: 249, Column: 13, Kind: 2, Text: "execution core"},
+			{File: "rules/connector/settings.yaml", Line: 249, Column: 29, Kind: 2, Text: "usage control"},
+		}},
+		{File: "rules/connector/settings.yaml", Line: 250, Column: 5, Kind: 2, Text: "equal"},
+		{File: "rules/connector/settings.yaml", Line: 250, Column: 12, Kind: 7, Items: []strictyaml.Node{
+			{File: "rules/connector/settings.yaml", Line: 250, Column: 13, Kind: 2, Text: "spring.h2.console.enabled"},
+			{File: "rules/connector/settings.yaml", Line: 250, Column: 40, Kind: 2, Text: "false"},
+		}},
+		{File: "rules/connector/settings.yaml", Line: 251, Column: 5, Kind: 2, Text: "unset"},
+		{File: "rules/connector/settings.yaml", Line: 251, Column: 12, Kind: 2, Text: "pass"},
+		{File: "rules/connector/settings.yaml", Line: 252, Column: 5, Kind: 2, Text: "reason"},
+		{File: "rules/connector/settings.yaml", Line: 252, Column: 13, Kind: 2, Text: "The database console of a service of the connector is on."},
+	}}, Remediation: Remediation{Hint: "Set spring.h2.console.enabled=false in the property files of the execution core and of usage control, and restart both."}, node: strictyaml.Node{File: "rules/connector/settings.yaml", Line: 240, Column: 3}},
+	{ID: "CON-023", Title: "The data app agrees to no contract by itself", Rationale: "With the demonstration's behaviour the data app agrees to every contract that it is offered; its own comment says that it is not for production.", Source: []string{
+		"TC-25",
+	}, Severity: 2, Tags: []string{
+		"connector",
+	}, Check: "connector-properties", Params: strictyaml.Node{File: "rules/connector/settings.yaml", Line: 268, Column: 5, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/connector/settings.yaml", Line: 268, Column: 5, Kind: 2, Text: "roles"},
+		{File: "rules/connector/settings.yaml", Line: 268, Column: 12, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/connector/settings.yaml", Line: 268, Column: 13, Kind: 2, Text: "data app"},
+		}},
+		{File: "rules/connector/settings.yaml", Line: 269, Column: 5, Kind: 2, Text: "equal"},
+		{File: "rules/connector/settings.yaml", Line: 269, Column: 12, Kind: 7, Items: []strictyaml.Node{
+			{File: "rules/connector/settings.yaml", Line: 269, Column: 13, Kind: 2, Text: "application.contract.negotiation.demo"},
+			{File: "rules/connector/settings.yaml", Line: 269, Column: 52, Kind: 2, Text: "false"},
+		}},
+		{File: "rules/connector/settings.yaml", Line: 270, Column: 5, Kind: 2, Text: "unset"},
+		{File: "rules/connector/settings.yaml", Line: 270, Column: 12, Kind: 2, Text: "pass"},
+		{File: "rules/connector/settings.yaml", Line: 271, Column: 5, Kind: 2, Text: "reason"},
+		{File: "rules/connector/settings.yaml", Line: 271, Column: 13, Kind: 2, Text: "The data app agrees to contracts as in a demonstration."},
+	}}, Remediation: Remediation{Hint: "Set application.contract.negotiation.demo=false in the data app's application-docker.properties and restart it."}, node: strictyaml.Node{File: "rules/connector/settings.yaml", Line: 258, Column: 3}},
+	{ID: "CON-024", Title: "The connector's containers run with what its files say now", Rationale: "A container keeps the environment that it was made with, and an application the files that it read at its start: what was corrected in the files since is not in force, and what was made worse will be.", Source: []string{
+		"TC-25",
+	}, Severity: 2, Tags: []string{
+		"connector",
+	}, Check: "connector-drift", Remediation: Remediation{Hint: "docker compose up -d makes containers anew whose environment changed; \"docker compose restart SERVICE\" lets one read its files again."}, node: strictyaml.Node{File: "rules/connector/settings.yaml", Line: 276, Column: 3}},
 	{ID: "DOCK-001", Title: "One Docker engine is installed, from a package", Rationale: "The connector is a set of containers. A second engine, or one from a snap or in a user's home, keeps its files, sockets and units in other places: audit rules, compose and this audit would look past it.", Source: []string{
 		"TC-02",
 	}, Severity: 3, Tags: []string{
@@ -1692,6 +2086,27 @@ var embeddedProfiles = []Profile{
 		{ID: "CLK-002", Level: 2},
 		{ID: "CLK-003", Level: 2},
 		{ID: "CLK-004", Level: 2},
+		{ID: "CON-001", Level: 2},
+		{ID: "CON-002", Level: 2},
+		{ID: "CON-003", Level: 2},
+		{ID: "CON-004", Level: 2},
+		{ID: "CON-005", Level: 2},
+		{ID: "CON-006", Level: 1},
+		{ID: "CON-010", Level: 2},
+		{ID: "CON-011", Level: 1},
+		{ID: "CON-012", Level: 2},
+		{ID: "CON-013", Level: 2},
+		{ID: "CON-014", Level: 2},
+		{ID: "CON-015", Level: 2},
+		{ID: "CON-016", Level: 2},
+		{ID: "CON-017", Level: 2},
+		{ID: "CON-018", Level: 2},
+		{ID: "CON-019", Level: 2},
+		{ID: "CON-020", Level: 2},
+		{ID: "CON-021", Level: 1},
+		{ID: "CON-022", Level: 1},
+		{ID: "CON-023", Level: 1},
+		{ID: "CON-024", Level: 1},
 		{ID: "DOCK-001", Level: 2},
 		{ID: "DOCK-002", Level: 2},
 		{ID: "DOCK-003", Level: 2},

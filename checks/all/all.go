@@ -6,6 +6,7 @@ import (
 	"github.com/hostguard/hostguard/checks/attestation"
 	"github.com/hostguard/hostguard/checks/audit"
 	"github.com/hostguard/hostguard/checks/clock"
+	"github.com/hostguard/hostguard/checks/connector"
 	"github.com/hostguard/hostguard/checks/docker"
 	"github.com/hostguard/hostguard/checks/files"
 	"github.com/hostguard/hostguard/checks/hardware"
@@ -22,6 +23,7 @@ var Families = [][]checks.Check{
 	attestation.Checks,
 	audit.Checks,
 	clock.Checks,
+	connector.Checks,
 	docker.Checks,
 	files.Checks,
 	hardware.Checks,

@@ -32,6 +32,13 @@ var Checks = []checks.Check{
 		Binding: checks.Params(auditLogParams{Group: []string{"root", "adm"}, Mode: 0o640, DirMode: 0o750}, auditLog),
 	},
 	{
+		Name:    "connector-secret-modes",
+		Looks:   "Looks at .env, the files of env_file, and at the configuration files and key stores in the folders that the connector's services mount: one that holds a secret must allow no more than mode, any other no more than other. Access lists must name nobody else, and a link is a fault.",
+		Blind:   "Files in named volumes. Who is in the groups, and who reads the disk itself. Whether the folders above let anybody in plays no part.",
+		Needs:   host.Root,
+		Binding: checks.Params(connectorParams{Owner: []string{"root", "65534"}, Mode: 0o640, Other: 0o755}, connectorModes),
+	},
+	{
 		Name:    "group-members",
 		Looks:   "Lists the members of groups, by primary group too, that are not root and have a login shell and an account that has not expired.",
 		Blind:   "Members that a directory service adds: with one in nsswitch.conf the answer is an error. Rights that sudo or a capability gives without the group.",

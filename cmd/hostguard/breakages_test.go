@@ -274,6 +274,9 @@ func breakages() []breakage {
 	// TC-16
 	list = append(list, networkBreakages()...)
 
+	// TC-24, TC-25
+	list = append(list, connectorBreakages()...)
+
 	// TC-13
 	return append(list, logsBreakages()...)
 }

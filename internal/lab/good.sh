@@ -23,6 +23,25 @@ install -d -m 700 /var/lib/hostguard
 sed -i '/^pool /d' /etc/chrony/chrony.conf
 
 chmod 640 /opt/trueconnector/.env /etc/audit/rules.d/50-trueconnector.rules /etc/audit/rules.d/50-docker.rules /etc/audit/rules.d/40-host.rules
+# The connector's secrets are this host's own. Its container's user, nobody,
+# reads what is mounted.
+tc=/opt/trueconnector
+install -d "$tc/ecc_cert"
+for name in server daps truststore; do
+	secret=$(openssl rand -hex 16)
+	sed -i "s/@$name@/$secret/" "$tc/ecc_resources/application.properties"
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 180 -subj /CN=ecc-lab -addext subjectAltName=DNS:ecc-lab,DNS:connector.example.org \
+		-addext extendedKeyUsage=serverAuth,clientAuth -keyout "$tc/$name.key" -out "$tc/$name.crt" 2>/dev/null
+	case $name in truststore) alias="-nokeys" ;; daps) alias="-inkey $tc/daps.key -name daps" ;; *) alias="-inkey $tc/$name.key -name connector" ;; esac
+	# shellcheck disable=SC2086 # words
+	openssl pkcs12 -export $alias -in "$tc/$name.crt" -out "$tc/ecc_cert/$name.p12" -passout "pass:$secret"
+	rm "$tc/$name.key" "$tc/$name.crt"
+done
+chown 65534:root "$tc"/ecc_cert/*.p12 "$tc"/ecc_resources/users.properties "$tc"/ecc_resources/application.properties
+chmod 440 "$tc"/ecc_cert/*.p12 "$tc"/ecc_resources/users.properties "$tc"/ecc_resources/application.properties
+echo "AES_SECRET_KEY=$(openssl rand -hex 16)" >>/etc/environment
+chmod 640 /etc/environment
+
 # As a syslog daemon leaves them.
 install -m 640 -o root -g adm /dev/null /var/log/auth.log
 install -m 640 -o root -g adm /dev/null /var/log/syslog
