@@ -80,8 +80,8 @@ func TestAGoodHostInAContainerLacksOnlyTheAudit(t *testing.T) {
 		switch {
 		case f.Rule == "SSH-006", // the configuration keeps PAM
 			f.Rule == "CON-020", f.Rule == "CON-023", // there is no data app
-			f.Rule == "CON-024", // nor a container
-			f.Rule == "NET-003", // the connector does not run, so no partner reaches it
+			f.Rule == "CON-024",                        // nor a container
+			f.Rule == "NET-003",                        // the connector does not run, so no partner reaches it
 			f.Rule == "DOCK-015", f.Rule == "DOCK-018", // nor can its containers be compared with its files
 			f.Rule == "SSH-022", // nobody's key was revoked
 			f.Rule == "SSH-045": // the operator has the first key
