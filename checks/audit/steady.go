@@ -31,8 +31,11 @@ func (m *proposer) steady(p auditrule.Part) (at, note string, gap Gap, err error
 	if err != nil {
 		return "", "", gap, err
 	}
-	if gone && !slices.Contains(m.edits.Made, needed) {
+	switch made := slices.Contains(m.edits.Made, needed); {
+	case gone && !made:
 		return "", "", m.vanishing(needed), nil
+	case gone && !m.h.Running():
+		return p.Path, "", gap, nil // of an image only the boot counts, which makes it
 	}
 	view, err := m.h.AuditView(m.ctx, nil)
 	if err != nil {

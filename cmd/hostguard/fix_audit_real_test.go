@@ -234,3 +234,33 @@ func TestFixHasAuditdReadItsConfiguration(t *testing.T) {
 		t.Errorf("after undo:\n%s\nbefore:\n%s", after, files)
 	}
 }
+
+// An image is given its rules before its first boot: augenrules itself finds
+// nothing to do in it, and undo leaves it as it was.
+func TestFixOfAnImagesAudit(t *testing.T) {
+	lab.Need(t, lab.Root)
+	root, bin := lab.Tree(t), lab.Binary(t)
+	snapshot := func() string {
+		return lab.Exec(t, "sh", "-c", `cd "$0" && find etc -printf '%p %y %m %U:%G %l\n' | sort && find etc -type f -print0 | sort -z | xargs -0 sha256sum`, root).Stdout
+	}
+	before := snapshot()
+	var r fixResult
+	out := lab.Exec(t, bin, "fix", "--root", root, "--only", "AUD-010,AUD-011,AUD-012,AUD-013,AUD-016,AUD-006", "--format", "json")
+	if err := json.Unmarshal([]byte(out.Stdout), &r); err != nil || r.Outcome != applied {
+		t.Fatalf("%v: exit code %d, %s: %s%s", err, out.Code, r.Outcome, out.Stdout, out.Stderr)
+	}
+	for _, f := range r.After.Findings {
+		if f.Status != checks.Pass && f.Status != checks.NotApplicable {
+			t.Errorf("%s is %v: %s", f.Rule, f.Status, findingText(r.After, f.Rule))
+		}
+	}
+	if check := lab.Exec(t, "chroot", root, "/sbin/augenrules", "--check"); !strings.Contains(check.Stdout, "No change") {
+		t.Errorf("augenrules would write another audit.rules: %s%s", check.Stdout, check.Stderr)
+	}
+	if out := lab.Exec(t, bin, "undo", "--root", root); out.Code != exitOK {
+		t.Errorf("undo: exit code %d: %s%s", out.Code, out.Stdout, out.Stderr)
+	}
+	if after := snapshot(); after != before {
+		t.Errorf("after undo:\n%s\nbefore:\n%s", after, before)
+	}
+}
