@@ -22,7 +22,7 @@ type secretParams struct {
 // secretDefaults are for the secret that encrypts the connector's data.
 var secretDefaults = secretParams{
 	Roles:     []string{string(host.RoleCore), string(host.RoleUsageControl)},
-	Variables: []string{"AES256-SECRET-KEY", "AES256_SECRET_KEY", "AES-SECRET-KEY", "AES_SECRET_KEY"},
+	Variables: []string{"AES256-SECRET-KEY", "AES256_SECRET_KEY"},
 	MinLength: 16, MinBits: 80,
 }
 

@@ -1,5 +1,7 @@
 package main
 
+import "strings"
+
 // Files of a good host's connector.
 const (
 	coreProperties = "/opt/trueconnector/ecc_resources/application.properties"
@@ -7,11 +9,21 @@ const (
 	coreFirewall   = "/opt/trueconnector/ecc_resources/firewall.properties"
 )
 
+// keepingMode gives a file that a step writes its mode again.
+func keepingMode(path string, step func(testHost)) func(testHost) {
+	return func(h testHost) {
+		mode := strings.TrimSpace(h.Must("stat", "--format=%a", path))
+		step(h)
+		h.Must("chmod", mode, path)
+	}
+}
+
 // connectorBreakages break what a connector is told.
 func connectorBreakages() []breakage {
 	var list []breakage
 	edit := func(name, path, old, new string, wants map[string]want) {
 		apply, undo := edited(path, old, new)
+		apply, undo = keepingMode(path, apply), keepingMode(path, undo)
 		list = append(list, breakage{"connector: " + name, apply, undo, wants})
 	}
 	setting := func(name, old, new, rule string, says ...string) {
@@ -41,7 +53,7 @@ func connectorBreakages() []breakage {
 		breakage{"connector: the AES secret is nowhere", commands("mv /etc/environment /etc/environment.away"), commands("mv /etc/environment.away /etc/environment"),
 			map[string]want{"CON-004": unknown("AES_SECRET_KEY", "/etc/environment")}})
 	apply, undo := editedBy("/etc/environment", func(string) string { return "AES_SECRET_KEY=1234567890123456\n" })
-	list = append(list, breakage{"connector: the AES secret is easy to guess", apply, undo, map[string]want{"CON-004": fails("/etc/environment:1", "easy to guess")}})
+	list = append(list, breakage{"connector: the AES secret is easy to guess", keepingMode("/etc/environment", apply), keepingMode("/etc/environment", undo), map[string]want{"CON-004": fails("/etc/environment:1", "easy to guess")}})
 	edit("the AES secret is not passed on", composeFile, "AES256-SECRET-KEY=", "OTHER=", map[string]want{"CON-004": fails(composeFile)})
 	edit("a password in the environment", composeFile, "      - AES256", "      - DAPS_PASSWORD=Zr8-qwT2-mmK4\n      - AES256", map[string]want{"CON-006": fails(composeFile, "DAPS_PASSWORD")})
 
