@@ -439,8 +439,6 @@ var embeddedRules = []Rule{
 		{File: "rules/connector/secrets.yaml", Line: 65, Column: 16, Kind: 6, Items: []strictyaml.Node{
 			{File: "rules/connector/secrets.yaml", Line: 65, Column: 17, Kind: 2, Text: "AES256-SECRET-KEY"},
 			{File: "rules/connector/secrets.yaml", Line: 65, Column: 36, Kind: 2, Text: "AES256_SECRET_KEY"},
-			{File: "rules/connector/secrets.yaml", Line: 65, Column: 55, Kind: 2, Text: "AES-SECRET-KEY"},
-			{File: "rules/connector/secrets.yaml", Line: 65, Column: 71, Kind: 2, Text: "AES_SECRET_KEY"},
 		}},
 		{File: "rules/connector/secrets.yaml", Line: 66, Column: 5, Kind: 2, Text: "min_length"},
 		{File: "rules/connector/secrets.yaml", Line: 66, Column: 17, Kind: 4, Text: "16"},
