@@ -5,6 +5,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/hostguard/hostguard/checks"
 	"github.com/hostguard/hostguard/internal/lab"
 )
 
@@ -144,10 +147,10 @@ func TestFixStopsAndStartsUnitsOfEverySort(t *testing.T) {
 		{
 			"time daemon: a second one", "CLK-001",
 			func(h *lab.Host) {
-				unit(h, "ntpsec.service", service+wanted)
-				enable(h, "ntpsec.service")
+				unit(h, "ntpd.service", service+wanted)
+				enable(h, "ntpd.service")
 			},
-			func(h *lab.Host) { disable(h, "ntpsec.service") }, "",
+			func(h *lab.Host) { disable(h, "ntpd.service") }, "",
 		},
 		{
 			"time daemon: none runs", "CLK-001",
@@ -233,6 +236,38 @@ func TestFixStopsAndStartsUnitsOfEverySort(t *testing.T) {
 			}
 		})
 	}
+
+	t.Run("all at once", func(t *testing.T) {
+		h := h.For(t)
+		unit(h, "speak.socket", "[Socket]\nListenStream=/run/speak\n[Install]\nWantedBy=sockets.target\n")
+		unit(h, "speak.service", service)
+		unit(h, "ntpd.service", service+wanted)
+		enable(h, "nginx.service", "speak.socket", "ntpd.service")
+		h.Must("systemctl", "start", "speak.service")
+		h.Must("mv", "/etc/chrony/conf.d/lab.conf", "/root/lab.conf")
+		h.Must("systemctl", "--quiet", "disable", "--now", "docker.service", "docker.socket", "containerd.service")
+		defer func() {
+			h.Must("systemctl", "--quiet", "enable", "--now", "docker.service", "docker.socket", "containerd.service")
+			h.Must("mv", "/root/lab.conf", "/etc/chrony/conf.d/lab.conf")
+			h.Must("systemctl", "--quiet", "disable", "--now", "nginx.service")
+			disable(h, "speak.socket", "speak.service", "ntpd.service")
+		}()
+		ids := []string{"SVC-001", "SVC-010", "SVC-011", "CLK-001", "CLK-002", "DOCK-002", "DOCK-003"}
+		broken := observe(t, h)
+		r, _ := fixed(t, h, "--only", strings.Join(ids, ","))
+		if r.Outcome != applied || len(r.Person) > 0 {
+			t.Fatalf("%s: %s %+v", r.Outcome, r.Error, r.Person)
+		}
+		for _, id := range ids {
+			if status := statuses(r.After)[id]; status != checks.Pass {
+				t.Errorf("%s is %v", id, status)
+			}
+		}
+		h.Must("hostguard", "undo")
+		if diff := cmp.Diff(broken, observe(t, h)); diff != "" {
+			t.Errorf("after undo (-before fix +after undo):\n%s", diff)
+		}
+	})
 
 	t.Run("hostguard stays, and what it was started from", func(t *testing.T) {
 		h := h.For(t)
