@@ -7,7 +7,7 @@ export PATH := $(patsubst %/,%,$(dir $(GO))):$(PATH)
 
 FUZZTIME ?= 2s
 
-.PHONY: check build test lint fuzz bench acceptance proof generate install
+.PHONY: check build test lint fuzz bench acceptance proof prove generate install
 
 ## check: build hostguard and audit this host; fails unless it is READY
 check: build
@@ -57,6 +57,16 @@ proof: install
 		HOSTGUARD_REQUIRE=real HOSTGUARD_SSHD_ROOT=$$root HOSTGUARD_SSHD_CASES=$(SSHD_CASES) $(GO) test -count 1 -timeout 3h -v -run 'AgreesWithSSHD' ./internal/sshdconf || exit 1; \
 		HOSTGUARD_REQUIRE=real HOSTGUARD_SSHD_ROOT=$$root HOSTGUARD_SSHD_CASES=$$(($(SSHD_CASES) / 10)) $(GO) test -count 1 -timeout 3h -v -run 'ShowSSHDAgreesWithSSHD' ./cmd/hostguard || exit 1; \
 	done
+
+## prove: what fix stands on: KILLS runs of fix, undo and recover killed at calls that change something, all kinds of
+## failures at all of them, RACES rounds against an editor that saves the same file, and the suite itself,
+## with one thing after another taken out of the program
+KILLS ?= 2000
+RACES ?= 20000
+prove: install
+	HOSTGUARD_REQUIRE=real HOSTGUARD_RACES=$(RACES) $(GO) test -count 1 -timeout 60m -v -run 'NoEditIsLost|AtEveryCall|DurableWhen' ./remediate/filestate
+	HOSTGUARD_REQUIRE=real HOSTGUARD_CRASHES=$(KILLS) $(GO) test -count 1 -timeout 3h -v -run 'FixKilledAtEveryCall|FixFailedAtEveryCall|TwoFixesAtOnce|TheJournalIsAhead' ./cmd/hostguard
+	HOSTGUARD_REQUIRE=real HOSTGUARD_SUITE=1 $(GO) test -count 1 -timeout 60m -v -run 'TheSuiteSeesWhatIsMissing' ./remediate/transaction
 
 ## acceptance: the whole story in a virtual machine; slow
 acceptance: install

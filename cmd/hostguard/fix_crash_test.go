@@ -419,7 +419,7 @@ func TestTwoFixesAtOnce(t *testing.T) {
 		code int
 	}
 	first := make(chan ending, 1)
-	go func() { // it stops before its first move
+	go func() { // it stops at its first move
 		out, code := c.run(t, append([]string{"/usr/bin/strace", "-f", "-q", "-o", trace, "-e", "trace=renameat2", "-e", "inject=renameat2:signal=STOP:when=1"}, c.command("fix")...))
 		first <- ending{out, code}
 	}()
