@@ -127,8 +127,8 @@ var Checks = []checks.Check{
 	},
 	{
 		Name:    "compose-drift",
-		Looks:   "Compares each container of the connector with its service in the compose files as they are now: image, mounts, ports, limits, log, user, capabilities, namespaces, restart policy and environment. With older, compares the times at which they were made and changed instead.",
-		Blind:   "Whether a tag now means another image than when the container was made. Values that only the shell of whoever ran compose had.",
+		Looks:   "Compares each container of the connector with its service in the compose files as they are now: image, mounts, ports, limits, log, user, capabilities, namespaces and restart policy. With older, compares the times at which they were made and changed instead.",
+		Blind:   "Whether a tag now means another image than when the container was made. Values that only the shell of whoever ran compose had. The environment, which connector-drift compares.",
 		Needs:   host.Running | host.Root,
 		Binding: checks.Params(driftParams{}, composeDrift),
 	},

@@ -38,22 +38,14 @@ func composeDrift(ctx context.Context, h *host.Host, p driftParams) (checks.Verd
 			return info.ModTime(), nil
 		})
 	}
-	var env []host.EnvDrift
-	apps, err := h.ConnectorApps(ctx)
-	for _, a := range apps {
-		err = errors.Join(err, a.Err)
-		env = append(env, a.Drift...)
-	}
-	logs, logsErr := h.DockerLogs(ctx)
-	if d.unread = errors.Join(d.unread, logsErr); d.unread == nil {
-		d.unread = err
-	}
-	return judgeDrift(d, env, logs)
+	logs, err := h.DockerLogs(ctx)
+	d.unread = errors.Join(d.unread, err)
+	return judgeDrift(d, logs)
 }
 
 // judgeDrift wants each container of a connector as its compose files are now:
 // what is judged by the files is judged of the containers too, then.
-func judgeDrift(d deployment, env []host.EnvDrift, logs host.DockerLogs) (checks.Verdict, error) {
+func judgeDrift(d deployment, logs host.DockerLogs) (checks.Verdict, error) {
 	var bad, seen []checks.Evidence
 	unknown := []error{d.unread}
 	for _, c := range d.containers {
@@ -68,7 +60,7 @@ func judgeDrift(d deployment, env []host.EnvDrift, logs host.DockerLogs) (checks
 			continue
 		}
 		at := drifted{service: *s, container: detail, logs: logs, files: conn.Files}
-		at.look(env)
+		at.look()
 		bad, unknown = append(bad, at.bad...), append(unknown, at.unknown...)
 		if len(at.bad) == 0 {
 			seen = append(seen, checks.Evidence{Source: "container " + c.Name, Key: "as written", Got: fmt.Sprintf("service %s at %s:%d", s.Name, s.File, s.Line)})
@@ -112,7 +104,7 @@ func (x *drifted) same(key, want, got string) {
 	}
 }
 
-func (x *drifted) look(env []host.EnvDrift) {
+func (x *drifted) look() {
 	s, c := x.service, x.container
 	if s.Image != "" { // built where it runs, else
 		x.same("image", s.Image, c.Image)
@@ -143,20 +135,6 @@ func (x *drifted) look(env []host.EnvDrift) {
 		x.same("user", s.Rights.User, c.User)
 	}
 	x.same("restart", s.Rights.RestartPolicy(), c.Restart)
-	for _, e := range env {
-		if e.Container != c.Name {
-			continue
-		}
-		at := e.Place.String()
-		switch e.Kind {
-		case host.DriftMissing:
-			x.bad = append(x.bad, checks.Evidence{Source: "container " + c.Name, Key: "environment " + e.Name, Want: "as written at " + at, Got: "made without it"})
-		case host.DriftOther:
-			x.bad = append(x.bad, checks.Evidence{Source: "container " + c.Name, Key: "environment " + e.Name, Want: "as written at " + at, Got: "made with another value"})
-		case host.DriftUnwritten:
-			x.bad = append(x.bad, checks.Evidence{Source: "container " + c.Name, Key: "environment " + e.Name, Want: "written in the compose file", Got: "made with it, and no file gives it"})
-		}
-	}
 }
 
 func (x *drifted) limits() {

@@ -23,7 +23,7 @@ func networkBreakages() []breakage {
 	return []breakage{
 		{
 			"the connector's /api/ is published on all addresses", run("ecc-lab", image, "8090:8449"), remove("ecc-lab", image),
-			map[string]want{"NET-001": fails("tcp 0.0.0.0:8090", "ip filter DOCKER "), "SVC-011": fails("8090")},
+			map[string]want{"NET-001": fails("tcp 0.0.0.0:8090", "ip filter DOCKER "), "SVC-011": fails("8090"), "DOCK-014": fails("container ecc-lab")},
 		},
 		{
 			"case 28: ufw denies the port, and docker leads past it",
@@ -35,11 +35,11 @@ func networkBreakages() []breakage {
 				commands("ufw --force disable", "ufw --force delete deny 8090/tcp", "ufw --force delete allow 22/tcp")(h)
 				remove("ecc-lab", image)(h)
 			},
-			map[string]want{"NET-001": fails("tcp 0.0.0.0:8090", "that leads past ip filter ufw-user-input"), "SVC-011": fails("8090")},
+			map[string]want{"NET-001": fails("tcp 0.0.0.0:8090", "that leads past ip filter ufw-user-input"), "SVC-011": fails("8090"), "DOCK-014": fails("container ecc-lab")},
 		},
 		{
 			"a data app's port is published on all addresses", run("be-lab", "lab/ids_be_data_app:1", "8183:8183"), remove("be-lab", "lab/ids_be_data_app:1"),
-			map[string]want{"NET-002": fails("tcp 0.0.0.0:8183"), "SVC-011": fails("8183")},
+			map[string]want{"NET-002": fails("tcp 0.0.0.0:8183"), "SVC-011": fails("8183"), "DOCK-014": fails("container be-lab")},
 		},
 		{
 			"a connector that does not run yet will publish its interface everywhere", publishes, takesBack,
@@ -47,7 +47,7 @@ func networkBreakages() []breakage {
 		},
 		{
 			"partners cannot reach the connector", run("ecc-lab", image, "127.0.0.1:8090:8449", "127.0.0.1:8889:8889"), remove("ecc-lab", image),
-			map[string]want{"NET-003": fails("tcp 127.0.0.1:8889")},
+			map[string]want{"NET-003": fails("tcp 127.0.0.1:8889"), "DOCK-014": fails("container ecc-lab")},
 		},
 	}
 }
