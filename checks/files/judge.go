@@ -91,18 +91,15 @@ func (t thing) problems(want access, n names) []checks.Evidence {
 	if len(want.Group) > 0 && !among(want.Group, group, t.GID) {
 		wrong(keyGroup, strings.Join(want.Group, " or "), group)
 	}
-	most, harmless := want.Mode, uint32(0)
+	most := want.Mode
 	if t.IsDir() {
-		most, harmless = want.DirMode, setgidAndSticky
+		most = want.DirMode
 	}
 	perm := t.Perm
 	if t.ACL != nil { // then the group's bits are the mask
 		perm = perm&^0o070 | uint32(t.ACL.Group())<<3
 	}
-	allowed := uint32(most) | harmless
-	if among(want.GroupWriters, group, t.GID) {
-		allowed |= 0o020
-	}
+	allowed := want.allows(t.IsDir(), group, t.GID)
 	if perm&^allowed != 0 {
 		wrong(keyMode, most.String()+" or less", fmt.Sprintf("%s (%s:%s)", Octal(perm), n.user(t.UID), group))
 	}

@@ -171,6 +171,7 @@ func named(h *host.Host, name string) (thing, error) {
 func judge(found []thing, accounts *host.Accounts, want access, unseen error) (checks.Verdict, error) {
 	n := newNames(accounts)
 	var bad, seen []checks.Evidence
+	var repair Repair
 	faulty := 0
 	kinds := map[string]int{} // of what lies below what is named
 	var order []string
@@ -181,6 +182,7 @@ func judge(found []thing, accounts *host.Accounts, want access, unseen error) (c
 			if faulty <= maxFaultyList {
 				bad = append(bad, problems...)
 			}
+			repair.add(t, want, n)
 			continue
 		}
 		switch as := t.describe(n); {
@@ -206,7 +208,9 @@ func judge(found []thing, accounts *host.Accounts, want access, unseen error) (c
 	}
 	switch {
 	case faulty > 0:
-		return checks.Failed(reason(faulty, bad[0]), bad...), nil
+		v := checks.Failed(reason(faulty, bad[0]), bad...)
+		v.Repair = repair
+		return v, nil
 	case unseen != nil:
 		return checks.Verdict{Evidence: seen}, fmt.Errorf("cannot look at all files: %w", unseen)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/hostguard/hostguard/checks"
 	"github.com/hostguard/hostguard/internal/host"
 	"github.com/hostguard/hostguard/internal/posixacl"
+	"github.com/hostguard/hostguard/internal/rotatedlogs"
 )
 
 type copiesParams struct {
@@ -32,6 +33,22 @@ const (
 	maxCopies   = 100_000
 	maxEvidence = 50
 )
+
+// CopiesRepair is what would make the folder and its copies as they should be.
+type CopiesRepair struct {
+	Dir    string
+	GID    uint32 // of the group of the copies
+	Make   bool   // the folder is missing
+	Modes  []CopyMode
+	More   int      // copies at fault beyond those
+	Person []string // what only a person can mend; then nothing else is to be changed
+}
+
+// CopyMode is the mode that the folder or a copy should have.
+type CopyMode struct {
+	Path string
+	Mode uint32
+}
 
 // copiesFacts is what was seen of the folder with the copies.
 type copiesFacts struct {
@@ -71,8 +88,10 @@ func copies(ctx context.Context, h *host.Host, p copiesParams) (checks.Verdict, 
 		}
 	}
 	if f.dir, err = h.FileMode(p.Dir); errors.Is(err, fs.ErrNotExist) {
-		return checks.Failed(fmt.Sprintf("%s, the folder for copies of the connector's logs, does not exist.", p.Dir),
-			checks.Evidence{Source: p.Dir, Key: "folder", Want: "a folder", Got: "absent"}), nil
+		v := checks.Failed(fmt.Sprintf("%s, the folder for copies of the connector's logs, does not exist.", p.Dir),
+			checks.Evidence{Source: p.Dir, Key: "folder", Want: "a folder", Got: "absent"})
+		v.Repair = CopiesRepair{Dir: p.Dir, GID: group.GID, Make: true}
+		return v, nil
 	} else if err != nil {
 		return checks.Verdict{}, err
 	}
@@ -89,30 +108,38 @@ func copies(ctx context.Context, h *host.Host, p copiesParams) (checks.Verdict, 
 
 // judgeCopies wants the reader to read, and nobody but root to write.
 func judgeCopies(f copiesFacts, who person, group *host.Group) checks.Verdict {
-	j := copiesJudge{who: who}
+	j := copiesJudge{who: who, repair: CopiesRepair{Dir: f.dir.Path, GID: group.GID}}
+	if path.Dir(f.dir.Path) == "/" {
+		j.person("%s is a folder of the system: name one below it for copies (logs.dir)", f.dir.Path)
+	}
 	for _, m := range f.above {
 		switch {
 		case m.IsLink():
+			j.person("%s is a link: name the folder that it leads to (logs.dir)", m.Path)
 			j.fault(m, "no link", "a link", "%s is a link, and hostguard copies logs over none", m.Path)
 		case m.UID != 0 || writers(m) != 0:
+			j.person("chown root %s && chmod go-w %s, or name another folder for copies (logs.dir)", m.Path, m.Path)
 			j.fault(m, "root's, writable by nobody else", describe(m), "others than root can put another folder in the place of the copies, in %s", m.Path)
 		case who.may(m)&execute == 0:
+			j.person("chmod o+x %s, or name another folder for copies (logs.dir)", m.Path)
 			j.fault(m, "a folder that "+who.name+" gets through", describe(m), "%s does not get through %s", who.name, m.Path)
 		}
 	}
 	if m := f.dir; !m.IsDir() {
+		j.person("%s is no folder: name one for copies (logs.dir)", m.Path)
 		j.fault(m, "a folder", "no folder", "%s is no folder", m.Path)
 	} else {
-		j.thing(m, group, read|execute, 0o750)
+		j.thing(m, group, read|execute, 0o750, 0o750)
 	}
 	for _, m := range f.files {
 		switch {
 		case m.IsDir(), m.IsLink():
+			j.person("Move %s away: it is no copy", m.Path)
 			j.fault(m, "copies of logs only", kind(m), "%s lies among the copies and is none", m.Path)
 		case path.Base(m.Path)[0] == '.':
 			j.private(m)
 		default:
-			j.thing(m, group, read, 0o640)
+			j.thing(m, group, read, 0o640, 0o440)
 		}
 	}
 	if j.faults > 0 {
@@ -120,7 +147,12 @@ func judgeCopies(f copiesFacts, who person, group *host.Group) checks.Verdict {
 		if j.faults > 1 {
 			reason = fmt.Sprintf("%s, and %d more faults", reason, j.faults-1)
 		}
-		return checks.Failed(reason+".", j.bad...)
+		if len(j.repair.Person) > 0 {
+			j.repair.Modes = nil
+		}
+		v := checks.Failed(reason+".", j.bad...)
+		v.Repair = j.repair
+		return v
 	}
 	return checks.Passed(checks.Evidence{Source: f.dir.Path, Key: "mode", Got: fmt.Sprintf("%s, %d copies that %s can read and nobody but root can write", describe(f.dir), len(f.files), who.name)})
 }
@@ -130,6 +162,16 @@ type copiesJudge struct {
 	bad    []checks.Evidence
 	first  string
 	faults int
+	repair CopiesRepair
+}
+
+// maxRepairs is how many copies are mended at once.
+const maxRepairs = 500
+
+func (j *copiesJudge) person(format string, args ...any) {
+	if len(j.repair.Person) < maxEvidence {
+		j.repair.Person = append(j.repair.Person, fmt.Sprintf(format, args...)+".")
+	}
 }
 
 func (j *copiesJudge) fault(m host.FileMode, want, got, format string, args ...any) {
@@ -141,8 +183,23 @@ func (j *copiesJudge) fault(m host.FileMode, want, got, format string, args ...a
 	}
 }
 
-// thing judges the folder or a copy.
-func (j *copiesJudge) thing(m host.FileMode, group *host.Group, needs uint8, most uint32) {
+// thing judges the folder or a copy, by the most that its mode may be.
+func (j *copiesJudge) thing(m host.FileMode, group *host.Group, needs uint8, most, usual uint32) {
+	before := j.faults
+	j.rights(m, group, needs, most)
+	_, dated := rotatedlogs.Day(path.Base(m.Path))
+	switch {
+	case j.faults == before:
+	case !dated && !m.IsDir(): // what it is nobody knows: it may be in use elsewhere
+		j.person("Move %s away: it is no copy of a rotated log", m.Path)
+	case len(j.repair.Modes) == maxRepairs:
+		j.repair.More++
+	default:
+		j.repair.Modes = append(j.repair.Modes, CopyMode{m.Path, usual})
+	}
+}
+
+func (j *copiesJudge) rights(m host.FileMode, group *host.Group, needs uint8, most uint32) {
 	want := fmt.Sprintf("%04o or less, root:%s", most, group.Name)
 	switch {
 	case m.UID != 0:

@@ -71,8 +71,8 @@ func Parse(value []byte) (List, error) {
 	return list, nil
 }
 
-// mask is the most that named entries and the owning group have.
-func (l List) mask() uint8 {
+// Mask is the most that named entries and the owning group have.
+func (l List) Mask() uint8 {
 	for _, e := range l {
 		if e.Tag == Mask {
 			return e.Perm
@@ -86,7 +86,7 @@ func (l List) mask() uint8 {
 func (l List) Group() uint8 {
 	for _, e := range l {
 		if e.Tag == GroupObj {
-			return e.Perm & l.mask()
+			return e.Perm & l.Mask()
 		}
 	}
 	return 0
@@ -96,7 +96,7 @@ func (l List) Group() uint8 {
 // the mask taken off.
 func (l List) Named() []Entry {
 	var named []Entry
-	mask := l.mask()
+	mask := l.Mask()
 	for _, e := range l {
 		if e.Tag == User || e.Tag == Group {
 			e.Perm &= mask

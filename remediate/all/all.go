@@ -9,6 +9,7 @@ import (
 	"github.com/hostguard/hostguard/remediate/auditrules"
 	"github.com/hostguard/hostguard/remediate/clock"
 	"github.com/hostguard/hostguard/remediate/docker"
+	"github.com/hostguard/hostguard/remediate/files"
 	"github.com/hostguard/hostguard/remediate/filestate"
 	"github.com/hostguard/hostguard/remediate/jobs"
 	"github.com/hostguard/hostguard/remediate/keys"
@@ -22,6 +23,7 @@ var Families = [][]remediate.Remediator{
 	audit.Remediators,
 	clock.Remediators,
 	docker.Remediators,
+	files.Remediators,
 	jobs.Remediators,
 	keys.Remediators,
 	services.Remediators,
