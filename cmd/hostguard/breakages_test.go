@@ -279,5 +279,5 @@ func breakages() []breakage {
 	list = append(list, connectorBreakages()...)
 
 	// TC-13
-	return append(list, logsBreakages()...)
+	return append(append(list, logsBreakages()...), jobsBreakages()...)
 }
