@@ -54,7 +54,7 @@ func (a *Actor) observe(ctx context.Context, sd *systemd, target string) (State,
 			return State{}, fmt.Errorf("cannot find the links of %s: %w", name, err)
 		}
 		if sd != nil {
-			is, err := sd.settled(ctx, name)
+			is, err := sd.look(ctx, name)
 			if err != nil {
 				return State{}, err
 			}
@@ -242,7 +242,7 @@ func (a *Actor) moveActivity(ctx context.Context, sd *systemd, from, to State) e
 	moves := func(u Unit) bool { return differs(from, u) }
 	now := map[string]unit{}
 	for _, u := range to.Units {
-		is, err := sd.settled(ctx, u.Name)
+		is, err := sd.look(ctx, u.Name)
 		if err != nil {
 			return err
 		}

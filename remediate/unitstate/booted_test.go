@@ -338,6 +338,26 @@ func TestMovesCutShortAndConflicts(t *testing.T) {
 	})
 }
 
+// A start can last as long as what it does: such a unit is stopped like one that
+// runs, and nobody waits for the end of it.
+func TestAUnitThatIsBeingStarted(t *testing.T) {
+	t.Parallel()
+	lab.Need(t, lab.Booted)
+	h := lab.Boot(t, lab.Before(func(h *lab.Host) {
+		h.WriteFile("/etc/systemd/system/long.service", "[Service]\nType=oneshot\nExecStart=/bin/sleep 1d\n")
+	}))
+	g := inside(t, h)
+	h.Must("systemctl", "start", "--no-block", "long.service")
+	plan := g.do("make", map[string]Want{"long.service": Off}).Plan
+	if len(plan.Moves) != 1 || plan.Moves[0].Before.Units[0].Activity != Up {
+		t.Fatalf("%+v", plan)
+	}
+	g.do("move", plan.Moves[0])
+	if state := h.Run("systemctl", "is-active", "long.service").Stdout; strings.TrimSpace(state) == "activating" {
+		t.Error("it is still being started")
+	}
+}
+
 func diff(t *testing.T, a, b string) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -94,7 +94,7 @@ func (p *planner) collect(ctx context.Context, wants map[string]Want) error {
 		}
 		id := u.ID
 		if p.systemd != nil && !unitfile.IsTemplate(id) {
-			is, err := p.systemd.settled(ctx, id)
+			is, err := p.systemd.look(ctx, id)
 			if err != nil {
 				return err
 			}

@@ -140,8 +140,9 @@ func (s *systemd) look(ctx context.Context, name string) (unit, error) {
 	})
 }
 
-// activity reduces systemd's states to two. A unit that is stopping counts as
-// down: settle waits for it before anything is decided.
+// activity reduces systemd's states to two. A unit that is being started counts
+// as up, for a start can last as long as what it does; one that is stopping as
+// down.
 func (u unit) activity() Activity {
 	switch u.activeState {
 	case "inactive", "failed", "deactivating", "maintenance":
@@ -150,10 +151,13 @@ func (u unit) activity() Activity {
 	return Up
 }
 
+// errRestless is the cause when a unit is being started or stopped for too long.
+var errRestless = fmt.Errorf("it has not come to rest after %v", jobTimeout)
+
 // settled waits until a unit has no job and does not change, and returns it.
 // A service that is about to be restarted again and again counts as settled.
 func (s *systemd) settled(ctx context.Context, name string) (unit, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, jobTimeout, fmt.Errorf("it still has not come to rest after %v", jobTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, jobTimeout, errRestless)
 	defer cancel()
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
@@ -199,6 +203,9 @@ func (s *systemd) job(ctx context.Context, method, name string, want Activity) e
 		return fmt.Errorf("cannot %s %s: %w", verb, name, err)
 	}
 	u, err := s.settled(ctx, name)
+	if errors.Is(err, errRestless) {
+		return &jobError{verb, name, err}
+	}
 	if err != nil {
 		return fmt.Errorf("cannot %s %s: %w", verb, name, err)
 	}
