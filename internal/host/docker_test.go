@@ -55,7 +55,9 @@ func askAll(t *testing.T, socket string) []error {
 	_, engineErr := api.engine(ctx)
 	_, listErr := api.list(ctx)
 	_, volumesErr := api.volumes(ctx)
-	return []error{engineErr, listErr, volumesErr}
+	_, detailsErr := api.details(ctx, []string{"a", "b", "c", "d", "e"})
+	_, networksErr := api.networks(ctx)
+	return []error{engineErr, listErr, volumesErr, detailsErr, networksErr}
 }
 
 // TestDockerAnswersBadly: whatever a daemon answers, the look fails in bounded
@@ -70,12 +72,14 @@ func TestDockerAnswersBadly(t *testing.T) {
 		}
 	}
 	for name, answer := range map[string]func(w http.ResponseWriter){
-		"garbage":          func(w http.ResponseWriter) { fmt.Fprint(w, "\x1b[2J\x00garbage") },
-		"nothing":          func(http.ResponseWriter) {},
-		"null and strange": func(w http.ResponseWriter) { fmt.Fprint(w, `{"Volumes":[null],"DockerRootDir":"relative"}`) },
-		"half":             func(w http.ResponseWriter) { fmt.Fprint(w, `[{"Id":"a","Names":["/x"`) },
-		"50 MB":            func(w http.ResponseWriter) { repeat(w, strings.Repeat(" ", 1<<20), 50) },
-		"50 MB label":      func(w http.ResponseWriter) { fmt.Fprint(w, `[{"Id":"`); repeat(w, strings.Repeat("x", 1<<20), 50) },
+		"garbage": func(w http.ResponseWriter) { fmt.Fprint(w, "\x1b[2J\x00garbage") },
+		"nothing": func(http.ResponseWriter) {},
+		"null and strange": func(w http.ResponseWriter) {
+			fmt.Fprint(w, `{"Volumes":[null],"DockerRootDir":"relative","State":null}`)
+		},
+		"half":        func(w http.ResponseWriter) { fmt.Fprint(w, `[{"Id":"a","Names":["/x"`) },
+		"50 MB":       func(w http.ResponseWriter) { repeat(w, strings.Repeat(" ", 1<<20), 50) },
+		"50 MB label": func(w http.ResponseWriter) { fmt.Fprint(w, `[{"Id":"`); repeat(w, strings.Repeat("x", 1<<20), 50) },
 		"empty containers": func(w http.ResponseWriter) {
 			fmt.Fprint(w, "[{}")
 			repeat(w, strings.Repeat(",{}", 1000), 2000)
@@ -106,6 +110,57 @@ func TestDockerAnswersBadly(t *testing.T) {
 				t.Errorf("the heap grew by %d MiB", grown>>20)
 			}
 		})
+	}
+}
+
+// TestDockerDetailsBadly: what is said of single containers is bounded
+// together, named without its content, and a container that is gone is none.
+func TestDockerDetailsBadly(t *testing.T) {
+	t.Parallel()
+	lab.Need(t, lab.Root)
+	const fine = `"Created":"2026-01-02T03:04:05.6Z","Config":{"Env":["A=s3cret"]},"State":{"StartedAt":"0001-01-01T00:00:00Z"},"HostConfig":{}`
+	for name, c := range map[string]struct{ body, want string }{
+		"fine":               {`{"Id":"a",` + fine + `}`, ""},
+		"10 MB of labels":    {`{"Id":"a","Config":{"Labels":{"x":"` + strings.Repeat("x", 10<<20) + `"}}}`, "too large"},
+		"no state":           {`{"Id":"a","Config":{},"HostConfig":{}}`, "without its state"},
+		"no id":              {`{` + fine + `}`, "without its state"},
+		"no time":            {`{"Id":"a","Config":{},"HostConfig":{},"State":{}}`, "when a container was made"},
+		"a list for a text":  {`{"Id":"a","Config":{"Env":"s3cret"}}`, "is no"},
+		"a port of text":     {`{"Id":"a","Name":"/\u001b[2J",` + strings.Replace(fine, `"HostConfig":{}`, `"HostConfig":{"PortBindings":{"x/tcp":[{}]}}`, 1) + `}`, "its number is none"},
+		"an address of text": {`{"Id":"a",` + strings.Replace(fine, `"HostConfig":{}`, `"HostConfig":{"PortBindings":{"1/tcp":[{"HostIp":"x"}]}}`, 1) + `}`, "address is none"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			socket := fakeDocker(t, func(w http.ResponseWriter, r *http.Request) {
+				if strings.Contains(r.URL.Path, "/gone/") {
+					w.WriteHeader(http.StatusNotFound)
+					return
+				}
+				fmt.Fprint(w, c.body)
+			})
+			api, err := New(Options{}).dialDocker(t.Context(), socket)
+			must(t, err)
+			got, err := api.details(t.Context(), []string{"a", "gone", "../x"})
+			switch {
+			case c.want == "" && (err != nil || len(got) != 2 || got["a"].Env[0].Value.Reveal() != "s3cret" || !got["a"].Started.IsZero()):
+				t.Errorf("%+v, error %v", got, err)
+			case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || len(err.Error()) > 500 || strings.Contains(err.Error(), "s3cret")):
+				t.Errorf("error %v, want %q", err, c.want)
+			}
+			if strings.Contains(fmt.Sprintf("%v %+v %#v", got, got, got), "s3cret") {
+				t.Error("a value of the environment shows")
+			}
+		})
+	}
+	api, err := New(Options{}).dialDocker(t.Context(), fakeDocker(t, func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `{"Id":"a","Name":"`+strings.Repeat("x", 1<<20)+`",`+fine+`}`)
+	}))
+	must(t, err)
+	if _, err := api.details(t.Context(), strings.Split(strings.Repeat("a ", 60), " ")); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("60 MB of containers: %v", err)
+	}
+	if _, err := api.details(t.Context(), make([]string, maxInspected+1)); err == nil {
+		t.Error("too many containers were asked for")
 	}
 }
 
