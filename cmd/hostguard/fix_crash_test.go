@@ -91,10 +91,16 @@ func (c crashTree) hostguard(t *testing.T, verb string) (out string, code int) {
 	return c.run(t, c.command(verb))
 }
 
+// run runs a program that sees the tree at c.mount: a copy of a tree is the same
+// tree to hostguard when it is in the same place.
 func (c crashTree) run(t *testing.T, args []string) (out string, code int) {
 	t.Helper()
-	// A copy of a tree is the same tree to hostguard when it is in the same place.
-	cmd := exec.Command("/usr/bin/unshare", append([]string{"--mount", "/bin/sh", "-c", `mount --bind "$0" "$1" && shift && exec "$@"`, c.root, c.mount}, args...)...)
+	return c.runAt(t, append([]string{"/usr/bin/unshare", "--mount", "/bin/sh", "-c", `mount --bind "$0" "$1" && shift && exec "$@"`, c.root, c.mount}, args...))
+}
+
+func (c crashTree) runAt(t *testing.T, args []string) (out string, code int) {
+	t.Helper()
+	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Dir = c.dir
 	cmd.Env = append(os.Environ(), oneThreadVariable+"=1")
 	data, err := cmd.CombinedOutput()
