@@ -89,6 +89,13 @@ func TestFigures(t *testing.T) {
 	remove(containers)
 
 	perContainer := growth(containers, checkInside, run, remove)
+	// Each is asked for by itself; those that do not run are asked for like the others.
+	const many = 200
+	h.Must("sh", "-c", fmt.Sprintf("for i in $(seq 0 %d); do docker create --name c$i --network none lab/busybox:1 sleep 1000000; done", many-1))
+	with := checkInside()
+	remove(many)
+	without := checkInside()
+	row(fmt.Sprintf("check, %d containers more", many), with.WallMS-without.WallMS, with.CPUMS-without.CPUMS, (with.PeakKiB-without.PeakKiB)/1024, "", "<= 100 ms")
 	perProcess := growth(500, checkInside, func(n int) {
 		h.Must("systemd-run", "--unit=bench-sleepers", "/bin/sh", "-c", fmt.Sprintf("for i in $(seq %d); do sleep 1000000 & done; wait", n))
 	}, func(int) { h.Must("systemctl", "stop", "bench-sleepers") })
