@@ -59,3 +59,49 @@ func TestFixSchedulesTheStorageWatch(t *testing.T) {
 		})
 	}
 }
+
+// What schedule names is scheduled, runs, and goes when it is named no more.
+func TestFixSchedulesWhatTheConfigurationNames(t *testing.T) {
+	t.Parallel()
+	h := bootGood(t)
+	const config, table = "/etc/hostguard/hostguard.yaml", "/etc/cron.d/hostguard"
+	before, empty := h.ReadFile(config), h.ReadFile(table)
+	h.WriteFile(config, before+"schedule: {check: \"40 5 * * *\", key_reminder: \"20 7 * * 1\", log_copy: \"30 2 * * *\"}\n")
+	if r, code := fixed(t, h, "--skip", "audit"); r.Outcome != applied || code != exitOK {
+		t.Fatalf("%s, exit code %d: %s %+v", r.Outcome, code, r.Error, r.Person)
+	}
+	scheduled := h.ReadFile(table)
+	for _, entry := range []string{
+		"40 5 * * * root /usr/local/bin/hostguard watch audit --quiet\n",
+		"20 7 * * 1 root /usr/local/bin/hostguard keys remind --quiet\n",
+		"30 2 * * * root /usr/local/bin/hostguard logs copy\n",
+	} {
+		if !strings.Contains(scheduled, entry) {
+			t.Errorf("%q is not in\n%s", entry, scheduled)
+		}
+	}
+	if r, _ := fixed(t, h, "--skip", "audit"); r.Outcome != nothingToDo {
+		t.Errorf("a second fix: %s %+v", r.Outcome, r.Steps)
+	}
+
+	h.Must("hostguard", "keys", "remind", "--within", "89d") // each key has been enrolled just now
+	h.Must("hostguard", "watch", "audit", "--quiet")
+	h.Must("sh", "-c", "cd /var/lib/hostguard/reports && for i in $(seq -w 40); do cp -n $(ls | tail -1) 2024-01-01T0000${i}Z.json; done; touch note .hostguard-x.tmp")
+	h.Must("hostguard", "watch", "audit", "--quiet")
+	kept := strings.Fields(h.Must("ls", "-A", "/var/lib/hostguard/reports"))
+	if n := len(kept); n != keptReports+1 || kept[n-1] != "note" || kept[0] == "2024-01-01T000001Z.json" {
+		t.Errorf("%d files are kept: %q", n, kept)
+	}
+	log := h.Must("journalctl", "--no-pager", "--output=cat", "--identifier=hostguard")
+	if n := strings.Count(log, "AUD-002 cannot be determined"); n != 1 {
+		t.Errorf("an audit rule, which cannot be seen in a container, is told of %d times:\n%s", n, log)
+	}
+
+	h.WriteFile(config, before)
+	if r, code := fixed(t, h, "--skip", "audit"); r.Outcome != applied || code != exitOK {
+		t.Fatalf("%s, exit code %d: %s", r.Outcome, code, r.Error)
+	}
+	if got := h.ReadFile(table); strings.Contains(got, "watch audit") || strings.Contains(got, "keys remind") || !strings.Contains(got, "logs copy") {
+		t.Errorf("left: %s\nit was\n%s", got, empty)
+	}
+}
