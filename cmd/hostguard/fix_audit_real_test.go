@@ -264,3 +264,45 @@ func TestFixOfAnImagesAudit(t *testing.T) {
 		t.Errorf("after undo:\n%s\nbefore:\n%s", after, before)
 	}
 }
+
+// A fix that is killed between two of its talks with the kernel, wherever that
+// is: recover takes out the rules that it had loaded, and no other.
+func TestFixKilledWhileItLoadsRules(t *testing.T) {
+	k := holdAudit(t)
+	k.withState()
+	theirs := "-w /etc/hostname -p wa -k " + k.key + "theirs"
+	k.write(k.etc+"/rules.d/audit.rules", "-D\n"+theirs+"\n")
+	k.auditd("")
+	k.must("augenrules")
+	k.must(append([]string{"auditctl"}, strings.Fields(theirs)...)...)
+	held, files := k.must("auditctl", "-l"), k.files()
+	dir, killed, halfway := k.folder(), 0, 0
+	for _, when := range []string{"3", "6", "9", "14", "20"} {
+		out, stderr, code := k.run("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=sendto", "-e", "inject=sendto:signal=SIGKILL:when="+when,
+			k.bin, "fix", "--only", "AUD-012,AUD-013,AUD-031,AUD-033", "--connector", dir, "--config", k.conf)
+		if code == exitOK {
+			t.Logf("there are less than %s calls: %s%s", when, out, stderr)
+		} else {
+			killed++
+		}
+		if now := k.must("auditctl", "-l"); now != held {
+			halfway++
+			if !strings.Contains(now, theirs) {
+				t.Errorf("killed at call %s the administrator's rule is gone:\n%s", when, now)
+			}
+		}
+		verb := "recover"
+		if code == exitOK {
+			verb = "undo"
+		}
+		if out, stderr, code := k.run(k.bin, verb); code != exitOK && !strings.Contains(stderr, "nothing") {
+			t.Errorf("%s after call %s: exit code %d: %s%s", verb, when, code, out, stderr)
+		}
+		if now := k.must("auditctl", "-l"); now != held || k.files() != files {
+			t.Fatalf("after call %s and %s the kernel holds\n%s\nand before\n%s", when, verb, now, held)
+		}
+	}
+	if killed == 0 || halfway == 0 {
+		t.Errorf("killed %d times, %d of them with rules loaded: the test shows nothing", killed, halfway)
+	}
+}

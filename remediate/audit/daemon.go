@@ -53,9 +53,14 @@ func (f *rulesFiles) started(files host.AuditFiles) (ok bool, err error) {
 		f.d.Person(installAuditd)
 		return false, nil
 	}
-	want := unitstate.Want{}
-	if units.AtBoot()[file.ID] == "" {
+	atBoot := units.AtBoot()
+	want, wants := unitstate.Want{}, map[string]unitstate.Want{}
+	if atBoot[file.ID] == "" {
 		want.Enabled = unitstate.On.Enabled
+	} else if !slices.ContainsFunc(files.Loaders, func(l host.AuditLoader) bool { return atBoot[l.Unit] != "" }) {
+		for _, l := range files.Loaders { // since audit 4 a unit of its own loads the rules
+			wants[l.Unit] = unitstate.Want{Enabled: unitstate.On.Enabled}
+		}
 	}
 	if f.d.Running() {
 		s, err := f.h.AuditStatus(f.ctx)
@@ -69,10 +74,10 @@ func (f *rulesFiles) started(files host.AuditFiles) (ok bool, err error) {
 			}
 		}
 	}
-	if want == (unitstate.Want{}) {
-		return true, nil
+	if want != (unitstate.Want{}) {
+		wants[unit] = want
 	}
-	return true, unitstate.Ensure(f.ctx, f.h, f.d, map[string]unitstate.Want{unit: want}, nil)
+	return true, unitstate.Ensure(f.ctx, f.h, f.d, wants, nil)
 }
 
 // mayStart prepares the start of auditd: with it the rules on disk come into

@@ -60,15 +60,6 @@ func status(ctx context.Context) (host.AuditStatus, error) {
 	return s, nil
 }
 
-// changeable is nil when the kernel takes changes.
-func changeable(ctx context.Context) error {
-	s, err := status(ctx)
-	if err == nil && s.Enabled == 2 {
-		return &LockedError{}
-	}
-	return err
-}
-
 // request sends one request and waits until the kernel acknowledges it, see
 // netlink(7). The error is the kernel's number, or that it did not answer.
 func request(kind uint16, payload []byte) error {

@@ -27,9 +27,11 @@ type RuleState struct {
 // deleted, and with all others when auditd or augenrules loads the files: so a
 // rule that is not there any more needs no deleting, and is no conflict.
 var Rule = ofThisHost(remediate.NewKind("audit-rule", remediate.Kernel, remediate.Mover[RuleState]{
-	Observe:   observeRule,
-	Preflight: func(ctx context.Context, t remediate.Thing, _, _ RuleState) error { return preflight(ctx, t) },
-	Move:      moveRule,
+	Observe: observeRule,
+	Preflight: func(ctx context.Context, t remediate.Thing, _, to RuleState) error {
+		return preflight(ctx, t, to.Loaded)
+	},
+	Move: moveRule,
 	Show: func(target string, _, to RuleState) string {
 		if to.Loaded {
 			return "load the audit rule " + target + "\n"
@@ -94,11 +96,18 @@ func (bare) UID(string) (uint32, bool, error) { return 0, false, errBare }
 func (bare) GID(string) (uint32, bool, error) { return 0, false, errBare }
 func (bare) IsDir(string) (bool, error)       { return false, errBare }
 
-func preflight(ctx context.Context, t remediate.Thing) error {
+// preflight wants the kernel to answer, and not to be locked where something is
+// to be added. What is to be taken back from a locked one is a conflict, which
+// leaves the rest to be taken back.
+func preflight(ctx context.Context, t remediate.Thing, adds bool) error {
 	if t.Root != "" && t.Root != "/" {
 		return errors.New("a file tree has no kernel")
 	}
-	return changeable(ctx)
+	s, err := status(ctx)
+	if err == nil && adds && s.Enabled == 2 {
+		return &LockedError{}
+	}
+	return err
 }
 
 func observeRule(ctx context.Context, t remediate.Thing) (RuleState, error) {
@@ -137,8 +146,14 @@ func moveRule(ctx context.Context, t remediate.Thing, from, to RuleState) error 
 	case (held != nil) == to.Loaded:
 		return nil
 	}
-	if err := changeable(ctx); err != nil {
+	s, err := status(ctx)
+	switch {
+	case err != nil:
 		return err
+	case s.Enabled == 2 && to.Loaded:
+		return &LockedError{}
+	case s.Enabled == 2:
+		return &remediate.ConflictError{Target: t.Target, Why: (&LockedError{}).Error()}
 	}
 	if to.Loaded {
 		err = request(addRule, r.Encode())

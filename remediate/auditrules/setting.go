@@ -64,7 +64,7 @@ func preflightSetting(ctx context.Context, t remediate.Thing, _, to SettingState
 	case t.Target == "failure" && to.Value > 1:
 		return errors.New("a fix never lets the kernel panic")
 	}
-	return preflight(ctx, t)
+	return preflight(ctx, t, false) // none is planned for a locked kernel
 }
 
 func moveSetting(ctx context.Context, t remediate.Thing, from, to SettingState) error {
@@ -81,7 +81,7 @@ func moveSetting(ctx context.Context, t remediate.Thing, from, to SettingState) 
 	case now == to.Value:
 		return nil
 	case s.Enabled == 2:
-		return &LockedError{}
+		return &remediate.ConflictError{Target: t.Target, Why: (&LockedError{}).Error()}
 	case now != from.Value:
 		return &remediate.ConflictError{Target: t.Target, Why: fmt.Sprintf("it is %d, neither %d nor %d", now, from.Value, to.Value)}
 	}
