@@ -186,7 +186,7 @@ func shown(key, value string) string {
 func at(app host.ConnectorApp, key string, v springconf.Value, want, got string) checks.Evidence {
 	e := checks.Evidence{Source: v.Origin.Source, Line: v.Origin.Line, Key: subject(app) + ": " + key, Want: want, Got: got}
 	if v.Origin != v.Place {
-		e.Got += fmt.Sprintf(" (by way of %v)", v.Place)
+		e.Got += fmt.Sprintf(" (%s, by way of %v)", v.Origin.Key, v.Place)
 	}
 	return e
 }

@@ -23,8 +23,9 @@ type EnvVar struct {
 
 	// Origin is where the value stands: the line of .env when all of it is a
 	// reference to a variable there, else Place.
-	Origin  Place
-	Missing string // the first variable that is set in no file, when it is not Known
+	Origin     Place
+	OriginName string // of the variable there
+	Missing    string // the first variable that is set in no file, when it is not Known
 }
 
 // assignment is an entry of environment: before its value is looked up.
@@ -125,12 +126,13 @@ func (l *loader) environment(entries map[string]assignment) []EnvVar {
 		a := entries[name]
 		v := EnvVar{
 			Name: name, Value: secret.New(a.variable.Value), Known: a.variable.Known, Place: a.variable.Place,
-			Origin: l.vars.origin(a.variable.Place, a.variable.From), Missing: a.missing,
+			Missing: a.missing,
 		}
+		v.Origin, v.OriginName = l.vars.origin(v.Place, name, a.variable.From)
 		if a.inherits {
 			from, set := l.vars[name]
 			v.Value, v.Known = secret.New(from.Value), set && from.Known
-			v.Origin = l.vars.origin(v.Place, name)
+			v.Origin, v.OriginName = l.vars.origin(v.Place, name, name)
 			if !v.Known {
 				v.Missing = name
 			}
@@ -186,7 +188,8 @@ func (p Project) EnvironmentOf(s Service, read func(EnvFile) ([]byte, error)) ([
 		if _, there := byName[name]; there {
 			continue
 		}
-		e := EnvVar{Name: name, Value: secret.New(v.Value), Known: v.Known, Place: v.Place, Origin: p.vars.origin(v.Place, v.From)}
+		e := EnvVar{Name: name, Value: secret.New(v.Value), Known: v.Known, Place: v.Place}
+		e.Origin, e.OriginName = p.vars.origin(v.Place, name, v.From)
 		if !v.Known {
 			e.Missing = cmp.Or(v.From, name)
 		}

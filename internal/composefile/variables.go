@@ -41,21 +41,21 @@ type Place struct {
 	Line int
 }
 
-// origin follows a value that is nothing but a reference to where it stands. A
-// reference to itself means another one, which no file shows.
-func (vars Variables) origin(at Place, from string) Place {
+// origin follows a value that is nothing but a reference to where it stands, and
+// under which name. A reference to itself means another one, which no file shows.
+func (vars Variables) origin(at Place, name, from string) (Place, string) {
 	for range maxNesting {
 		v, set := vars[from]
 		if !set || v.File == "" {
 			break
 		}
-		at = v.Place
+		at, name = v.Place, from
 		if v.From == from {
 			break
 		}
 		from = v.From
 	}
-	return at
+	return at, name
 }
 
 // expand replaces $NAME, ${NAME}, ${NAME:-default} and the other forms of the

@@ -237,7 +237,7 @@ func writtenVariables(s ComposeService) []springconf.Variable {
 		written := springconf.Variable{
 			Name: v.Name, Value: v.Value,
 			Place:  springconf.Place{Source: v.File, Line: v.Line, Key: v.Name},
-			Origin: springconf.Place{Source: v.Origin.File, Line: v.Origin.Line, Key: v.Name},
+			Origin: springconf.Place{Source: v.Origin.File, Line: v.Origin.Line, Key: v.OriginName},
 		}
 		if !v.Known {
 			written.Missing = v.Missing
