@@ -128,7 +128,7 @@ func TestFixStopsAndStartsUnitsOfEverySort(t *testing.T) {
 				unit(h, "back.service", "[Service]\nExecStart=/bin/sh -c 'sleep 1d; exec ssh -NR 2222:localhost:22 jump'\n"+wanted)
 				enable(h, "back.service")
 			},
-			func(h *lab.Host) { disable(h, "back.service") }, "it runs ssh",
+			func(h *lab.Host) { disable(h, "back.service") }, "runs ssh",
 		},
 		{
 			"a unit whose socket a container has", "SVC-010",

@@ -125,6 +125,7 @@ func TestUnitsThatSetUpTheHost(t *testing.T) {
 		{"a route at the end", "[Service]\nExecStart=/root/x\nExecStopPost=-/sbin/ip route del 10.0.0.0/8\n", false, "ip"},
 		{"a firewall in a known server", "[Service]\nExecStart=/usr/sbin/nginx\nExecStartPost=+/usr/sbin/nft -f /etc/x\n", true, "nft"},
 		{"compose", "[Service]\nExecStart=/usr/bin/docker compose up\n", false, "docker"},
+		{"sshd under another name", "[Service]\nExecStart=/usr/sbin/sshd -D -f /etc/ssh/other\n", false, "sshd"},
 		{"a known server that is oneshot", "[Service]\nType=oneshot\nExecStart=/usr/bin/x\n", true, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -151,6 +152,39 @@ func TestUnitsThatSetUpTheHost(t *testing.T) {
 	}
 }
 
+// What a socket, timer or path starts counts as its own.
+func TestWhatAnActivatorStarts(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	dir := filepath.Join(root, "/etc/systemd/system")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{
+		"default.target":  "[Unit]\n",
+		"remote.socket":   "[Socket]\nListenStream=22\nAccept=yes\n",
+		"remote@.service": "[Service]\nExecStart=-/usr/sbin/sshd -i\n",
+		"back.timer":      "[Timer]\nOnCalendar=daily\nUnit=up.service\n",
+		"up.service":      "[Service]\nExecStart=/usr/bin/ssh -NR 22:localhost:22 jump\n",
+		"talk.socket":     "[Socket]\nListenStream=/run/talk\n",
+		"talk.service":    "[Service]\nExecStart=/usr/bin/talkd\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files, err := unitfile.Open(host.New(host.Options{Root: root}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"remote.socket": "runs sshd", "back.timer": "runs ssh", "talk.socket": ""} {
+		why, err := setsUp(files, name, false)
+		if err != nil || (why == "") != (want == "") || !strings.Contains(why, want) {
+			t.Errorf("%s: %q, %v; want %q", name, why, err, want)
+		}
+	}
+}
+
 func TestWhoUsesAUnit(t *testing.T) {
 	t.Parallel()
 	at := netip.MustParseAddrPort
@@ -167,6 +201,7 @@ func TestWhoUsesAUnit(t *testing.T) {
 			30: {PID: 30, Unit: "bridge.service"},
 			40: {PID: 40, Unit: "lonely.service"},
 			50: {PID: 50, Unit: "socketed.service"},
+			60: {PID: 60, Unit: "remote.service", Exe: "/usr/sbin/sshd"},
 		},
 		ancestors:  map[string]bool{"provision.service": true},
 		byInode:    map[uint64]int{7: 50},
@@ -191,6 +226,7 @@ func TestWhoUsesAUnit(t *testing.T) {
 		{"db.service", nil, "container abababababab is connected"},
 		{"bridge.service", nil, "172.17.0.9:1234"},
 		{"lonely.service", nil, ""},
+		{"remote.service", nil, "process 60 is sshd"},
 		{"socketed.service", nil, "/run/socketed/s mounted"},
 		{"other.socket", []string{"/run/other.sock", "[::]:80"}, "/run/other.sock mounted"},
 		{"free.socket", []string{"/run/free.sock"}, ""},

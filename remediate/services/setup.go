@@ -17,29 +17,34 @@ var early = []string{
 }
 
 // setters are programs that change the host's network, firewall or mounts, or
-// that carry others' connections or containers: what starts them is no server.
+// that carry others' connections, logins or containers, under whatever unit.
 var setters = strings.Fields("ip tc ifup ifconfig route wg wg-quick nft iptables ip6tables iptables-restore ip6tables-restore iptables-nft iptables-legacy ebtables arptables ipset sysctl " +
 	"ethtool brctl bridge nmcli mount umount modprobe cryptsetup swapon zpool vgchange " +
-	"ssh autossh sshuttle chisel docker docker-compose dockerd podman")
+	"ssh autossh sshuttle chisel docker docker-compose dockerd podman " +
+	"sshd dropbear tinysshd")
 
 // setsUp says why stopping a unit could take from the host what it was set up
 // with, going by its file; empty: there is no sign of that. Of a unit that is
 // known to be a server only what it starts is looked at.
 func setsUp(files *unitfile.Tree, name string, known bool) (string, error) {
-	file, err := files.Locate(name)
+	file, entries, err := read(files, name)
 	if err != nil {
 		return "", err
 	}
-	entries, err := files.Entries(name)
-	if err != nil {
-		return "", fmt.Errorf("cannot read the unit file of %s: %w", name, err)
+	for _, activated := range activates(name, entries) {
+		other, started, err := read(files, activated)
+		if err != nil {
+			return "", err
+		}
+		if why := runs(other, started); why != "" {
+			return why, nil
+		}
+	}
+	if why := runs(file, entries); why != "" {
+		return why, nil
 	}
 	for _, e := range entries {
 		switch {
-		case e.Section == "Service" && strings.HasPrefix(e.Key, "Exec"):
-			if p := starts(e.Value); p != "" {
-				return fmt.Sprintf("it runs %s (%s), and may set up the host or carry a connection", p, file.Path), nil
-			}
 		case known:
 		case e.Section == "Unit" && e.Key == "DefaultDependencies" && isNo(e.Value) && !strings.HasSuffix(name, ".timer"):
 			return fmt.Sprintf("it belongs to the early boot (DefaultDependencies=no in %s)", file.Path), nil
@@ -54,6 +59,46 @@ func setsUp(files *unitfile.Tree, name string, known bool) (string, error) {
 		}
 	}
 	return "", nil
+}
+
+func read(files *unitfile.Tree, name string) (unitfile.Unit, []unitfile.Entry, error) {
+	file, err := files.Locate(name)
+	if err != nil {
+		return file, nil, err
+	}
+	entries, err := files.Entries(name)
+	if err != nil {
+		err = fmt.Errorf("cannot read the unit file of %s: %w", name, err)
+	}
+	return file, entries, err
+}
+
+// runs says which of the setters a service runs; empty: none.
+func runs(file unitfile.Unit, entries []unitfile.Entry) string {
+	for _, e := range entries {
+		if e.Section != "Service" || !strings.HasPrefix(e.Key, "Exec") {
+			continue
+		}
+		if p := starts(e.Value); p != "" {
+			return fmt.Sprintf("%s runs %s (%s), and may set up the host, carry connections or let people in", file.Name, p, file.Path)
+		}
+	}
+	return ""
+}
+
+// activates are the services that a socket, timer or path unit starts: named in
+// its file, or of its own name, see systemd.socket(5).
+func activates(name string, entries []unitfile.Entry) []string {
+	if path.Ext(name) == ".service" {
+		return nil
+	}
+	names := []string{stemOf(name) + ".service", stemOf(name) + "@.service"}
+	for _, e := range entries {
+		if e.Section == "Socket" && e.Key == "Service" || (e.Section == "Timer" || e.Section == "Path") && e.Key == "Unit" {
+			names = append(names, e.Value)
+		}
+	}
+	return slices.DeleteFunc(names, func(n string) bool { return !unitfile.ValidName(n) || path.Ext(n) != ".service" })
 }
 
 // starts returns the program of a command line that is one of the setters: the

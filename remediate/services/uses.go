@@ -74,6 +74,11 @@ func (u *uses) of(name string, listens []string) string {
 	if u.ancestors[name] {
 		return "hostguard itself was started from it"
 	}
+	for _, p := range u.processes {
+		if p.Unit == name && isSSHD(p) {
+			return fmt.Sprintf("people may get in over it: process %d is %s", p.PID, p.Program())
+		}
+	}
 	for e, inode := range u.ends {
 		p, held := u.processes[u.byInode[inode]]
 		if !held || p.Unit != name {

@@ -35,6 +35,11 @@ func (a *Actor) activate(ctx context.Context, method, name string) error {
 			return err
 		}
 	}
+	if method != "ReloadUnit" {
+		if err := sd.forgetStarts(ctx, name); err != nil {
+			return err
+		}
+	}
 	return sd.job(ctx, method, name, Up)
 }
 

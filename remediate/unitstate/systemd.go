@@ -178,8 +178,21 @@ func (s *systemd) settled(ctx context.Context, name string) (unit, error) {
 	}
 }
 
+// forgetStarts takes back the count of a unit's starts: systemd refuses one that
+// was started often within a short time, no matter by whom.
+func (s *systemd) forgetStarts(ctx context.Context, name string) error {
+	_, err := s.manage(ctx, "ResetFailedUnit", name)
+	if said := (dbus.Error{}); err != nil && !errors.As(err, &said) {
+		return fmt.Errorf("cannot start %s: %w", name, err)
+	}
+	return nil // a unit that is not loaded has no count
+}
+
 // start starts a unit and waits for what becomes of it.
 func (s *systemd) start(ctx context.Context, name string) error {
+	if err := s.forgetStarts(ctx, name); err != nil {
+		return err
+	}
 	return s.job(ctx, "StartUnit", name, Up)
 }
 
