@@ -93,7 +93,7 @@ func MissingWith(ctx context.Context, h *host.Host, watches []Watch, assume Assu
 	if err != nil {
 		return Proposal{}, nil, err
 	}
-	wanted, unknown, err := uncovered(ctx, h, watches, files)
+	wanted, unknown, err := uncovered(ctx, h, watches, files, assume.Edits)
 	if err != nil {
 		return Proposal{}, nil, err
 	}
@@ -150,8 +150,8 @@ type wantedPath struct {
 	locked       bool // and only a reboot changes it
 }
 
-func uncovered(ctx context.Context, h *host.Host, watches []Watch, files host.AuditFiles) (wanted []wantedPath, unknown []Unknown, err error) {
-	boot, err := h.AuditView(ctx, files.Boot.Rules)
+func uncovered(ctx context.Context, h *host.Host, watches []Watch, files host.AuditFiles, edits host.AuditEdits) (wanted []wantedPath, unknown []Unknown, err error) {
+	boot, err := h.ImagineAuditView(ctx, files.Boot.Rules, edits)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -161,6 +161,9 @@ func uncovered(ctx context.Context, h *host.Host, watches []Watch, files host.Au
 			unknown = append(unknown, Unknown{w.Rule, err})
 			continue
 		}
+		if sides.paths, err = withFuture(ctx, h, sides.paths, w.Params, edits); err != nil {
+			return nil, nil, err
+		}
 		for _, p := range sides.paths {
 			sides.files = files
 			p.boot = sides.bootCoverage(boot.Cover(p.Want))
@@ -168,6 +171,26 @@ func uncovered(ctx context.Context, h *host.Host, watches []Watch, files host.Au
 		}
 	}
 	return wanted, unknown, nil
+}
+
+// withFuture adds the wanted paths that will be there.
+func withFuture(ctx context.Context, h *host.Host, paths []covered, p WatchParams, edits host.AuditEdits) ([]covered, error) {
+	for _, name := range edits.Folders {
+		if !slices.Contains(p.Paths, name) || slices.ContainsFunc(paths, func(c covered) bool { return c.Path == name }) {
+			continue
+		}
+		c := covered{target: target{Want: auditrule.Want{Path: name, Perms: auditrule.Perm(p.Perms), Use: p.Use}}}
+		held, err := h.AuditLoaded(ctx)
+		if err == nil {
+			view, err := h.ImagineAuditView(ctx, held, edits)
+			if err != nil {
+				return nil, err
+			}
+			c.loaded = view.Cover(c.Want)
+		}
+		paths = append(paths, c)
+	}
+	return paths, nil
 }
 
 // proposer works a proposal out.
@@ -202,9 +225,14 @@ func (m *proposer) readBase() error {
 	return nil
 }
 
+// view prepares rules for questions about the host with the edits.
+func (m *proposer) view(rules []auditrule.Rule) (*auditrule.View, error) {
+	return m.h.ImagineAuditView(m.ctx, rules, m.edits)
+}
+
 // imagine is the next boot's load with the proposal.
 func (m *proposer) imagine() (auditrule.Loaded, error) {
-	edits := host.AuditEdits{Files: maps.Clone(m.edits.Files), Made: m.edits.Made}
+	edits := host.AuditEdits{Files: maps.Clone(m.edits.Files), Made: m.edits.Made, Folders: m.edits.Folders}
 	if edits.Files == nil {
 		edits.Files = map[string][]byte{}
 	}
@@ -223,7 +251,7 @@ type need struct {
 func (m *proposer) propose(wanted []wantedPath) error {
 	m.rules = slices.Clone(m.files.Boot.Rules)
 	m.closed = map[string]Gap{}
-	view, err := m.h.AuditView(m.ctx, m.rules)
+	view, err := m.view(m.rules)
 	if err != nil {
 		return err
 	}
@@ -258,7 +286,7 @@ func (m *proposer) propose(wanted []wantedPath) error {
 		if len(m.rules) == rules {
 			continue
 		}
-		with, err := m.h.AuditView(m.ctx, m.rules)
+		with, err := m.view(m.rules)
 		if err != nil {
 			return err
 		}
@@ -312,7 +340,7 @@ func (m *proposer) add(n need, lacking auditrule.Part) error {
 		m.closed[n.Path] = gap
 		return nil
 	}
-	env, err := m.h.AuditEnv(m.ctx)
+	env, err := m.h.ImagineAuditEnv(m.ctx, m.edits)
 	if err != nil {
 		return err
 	}
@@ -366,7 +394,7 @@ func (m *proposer) try(wanted []wantedPath) error {
 		m.out.Rules = nil
 		loaded = m.files.Boot
 	}
-	view, err := m.h.AuditView(m.ctx, loaded.Rules)
+	view, err := m.view(loaded.Rules)
 	if err != nil {
 		return err
 	}
@@ -421,7 +449,7 @@ func (m *proposer) load(wanted []wantedPath, boot []auditrule.Rule, view *auditr
 			m.out.Load = append(m.out.Load, *r)
 		}
 	}
-	then, err := m.h.AuditView(m.ctx, slices.Concat(held, m.out.Load))
+	then, err := m.view(slices.Concat(held, m.out.Load))
 	if err != nil {
 		return err
 	}

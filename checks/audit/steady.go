@@ -37,7 +37,7 @@ func (m *proposer) steady(p auditrule.Part) (at, note string, gap Gap, err error
 	case gone && !m.h.Running():
 		return p.Path, "", gap, nil // of an image only the boot counts, which makes it
 	}
-	view, err := m.h.AuditView(m.ctx, nil)
+	view, err := m.view(nil)
 	if err != nil {
 		return "", "", gap, err
 	}
@@ -125,6 +125,9 @@ func (m *proposer) keeper(name string) (folder string, absent bool, err error) {
 		part, rest, _ = strings.Cut(rest, "/")
 		next := path.Join(folder, part)
 		info, err := m.h.Lstat(next)
+		if errors.Is(err, fs.ErrNotExist) && rest == "" && slices.Contains(m.edits.Folders, next) {
+			return next, false, nil
+		}
 		if errors.Is(err, fs.ErrNotExist) {
 			return folder, true, nil
 		}

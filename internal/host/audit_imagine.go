@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"path"
 	"slices"
 	"strings"
 
@@ -13,6 +12,32 @@ import (
 type AuditEdits struct {
 	Files map[string][]byte // whole rules files: of rules.d, where they may be new, or the one that is loaded in its place
 	Made  []string          // folders in memory that a new line of tmpfiles.d(5) makes at boot
+
+	Folders []string // folders that will be there, and stay
+}
+
+// paths are the host's with the edits.
+func (h *Host) imaginePaths(ctx context.Context, edits AuditEdits) (auditrule.Paths, auditEnv, error) {
+	paths, err := h.auditPathFacts(ctx)
+	if err != nil {
+		return nil, auditEnv{}, err
+	}
+	if len(edits.Made)+len(edits.Folders) == 0 {
+		return paths.seen, paths.env, nil
+	}
+	there := edits.Folders
+	if !h.Running() {
+		there = slices.Concat(there, edits.Made) // of an image the boot is judged, which makes them
+	}
+	env := paths.env
+	env.paths = auditrule.Remember(withFolders{paths.seen, edits.Made, there})
+	return env.paths, env, nil
+}
+
+// ImagineAuditEnv is AuditEnv with edits.
+func (h *Host) ImagineAuditEnv(ctx context.Context, edits AuditEdits) (auditrule.Env, error) {
+	_, env, err := h.imaginePaths(ctx, edits)
+	return env, err
 }
 
 // ImagineAudit returns the rules files as they would be with edits, once
@@ -37,14 +62,9 @@ func (h *Host) ImagineAudit(ctx context.Context, edits AuditEdits) (AuditFiles, 
 	if err != nil {
 		return files, err
 	}
-	paths, err := h.auditPathFacts(ctx)
+	seen, env, err := h.imaginePaths(ctx, edits)
 	if err != nil {
 		return files, err
-	}
-	seen, env := paths.seen, paths.env
-	if len(edits.Made) > 0 {
-		seen = auditrule.Remember(withFolders{paths.seen, edits.Made, !h.Running()})
-		env.paths = seen
 	}
 	files.Boot = auditrule.Load(lines, env, seen, auditrule.Boot)
 	return files, nil
@@ -75,20 +95,16 @@ func (f AuditFiles) Source(name string) []byte {
 	return nil
 }
 
-// withFolders are paths with folders that will be made at boot.
+// withFolders are paths with folders that are not there yet.
 type withFolders struct {
 	auditrule.Paths
-	made  []string
-	image bool // of which the boot is judged, whatever is there now
-}
-
-func (w withFolders) makes(name string) bool {
-	return slices.ContainsFunc(w.made, func(m string) bool { return m == name || strings.HasPrefix(m, name+"/") })
+	made  []string // at boot
+	there []string
 }
 
 // Vanishes implements auditrule.Paths.
 func (w withFolders) Vanishes(name string) (bool, error) {
-	if w.makes(name) {
+	if within(w.made, name) {
 		return false, nil
 	}
 	return w.Paths.Vanishes(name)
@@ -97,23 +113,33 @@ func (w withFolders) Vanishes(name string) (bool, error) {
 // Lstat implements auditrule.Paths.
 func (w withFolders) Lstat(name string) (auditrule.FileKind, error) {
 	kind, err := w.Paths.Lstat(name)
-	if err == nil && kind == auditrule.Absent && w.image && w.makes(path.Clean(name)) {
+	if err == nil && kind == auditrule.Absent && within(w.there, name) {
 		kind = auditrule.Dir
 	}
 	return kind, err
 }
 
+// within reports whether a path is one of the folders or lies above one.
+func within(folders []string, name string) bool {
+	return slices.ContainsFunc(folders, func(f string) bool { return f == name || strings.HasPrefix(f, name+"/") })
+}
+
 // AuditView prepares rules for questions about this host's paths.
 func (h *Host) AuditView(ctx context.Context, rules []auditrule.Rule) (*auditrule.View, error) {
+	return h.ImagineAuditView(ctx, rules, AuditEdits{})
+}
+
+// ImagineAuditView is AuditView with edits.
+func (h *Host) ImagineAuditView(ctx context.Context, rules []auditrule.Rule, edits AuditEdits) (*auditrule.View, error) {
 	machine, err := auditMachine()
 	if err != nil {
 		return nil, err
 	}
-	paths, err := h.auditPathFacts(ctx)
+	paths, _, err := h.imaginePaths(ctx, edits)
 	if err != nil {
 		return nil, err
 	}
-	return auditrule.NewView(rules, machine, paths.seen)
+	return auditrule.NewView(rules, machine, paths)
 }
 
 // GoneAtBoot reports whether a path lies in memory and nothing makes it anew

@@ -15,6 +15,7 @@ import (
 	"github.com/hostguard/hostguard/remediate"
 	"github.com/hostguard/hostguard/remediate/auditrules"
 	"github.com/hostguard/hostguard/remediate/filestate"
+	"github.com/hostguard/hostguard/remediate/statedir"
 )
 
 // Files of our own in rules.d. Rules are merged in natural order; the first is
@@ -63,6 +64,11 @@ func drafted(ctx context.Context, h *host.Host, d *remediate.Draft) (*rulesFiles
 			f.edits.Files[name] = data
 		}
 	}
+	if there, err := h.Exists(statedir.Path); err != nil {
+		return nil, err
+	} else if !there {
+		f.edits.Folders = []string{statedir.Path} // the transaction's journal makes it
+	}
 	return f, f.findMade()
 }
 
@@ -78,7 +84,7 @@ func (f *rulesFiles) read(name string) (data []byte, err error) {
 // findMade finds the folders that lines of ours make at boot before the rules
 // of ours are loaded.
 func (f *rulesFiles) findMade() error {
-	env, err := f.h.AuditEnv(f.ctx)
+	env, err := f.h.ImagineAuditEnv(f.ctx, f.edits)
 	if err != nil {
 		return err
 	}
@@ -167,7 +173,7 @@ func (f *rulesFiles) widen(name string, r audit.Proposed) (done bool, err error)
 // unload takes the rule of a line that the draft adds out of those that it
 // loads.
 func (f *rulesFiles) unload(name, line string) error {
-	env, err := f.h.AuditEnv(f.ctx)
+	env, err := f.h.ImagineAuditEnv(f.ctx, f.edits)
 	if err != nil || !f.d.Running() {
 		return err
 	}

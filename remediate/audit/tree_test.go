@@ -183,6 +183,7 @@ func TestFixOfATree(t *testing.T) {
 		remove []string
 		rules  []rule
 		after  string
+		future string            // a folder that is made between plan and moves
 		person []string          // words in what is left to a person
 		want   map[string]string // words in files afterwards; "-": not in it
 	}{
@@ -202,6 +203,13 @@ func TestFixOfATree(t *testing.T) {
 			rules: []rule{docker, watching("RUN", audit.WatchParams{Paths: []string{"/etc/docker"}, Perms: 1}), load},
 			after: "DOCKER pass, RUN pass, LOAD pass",
 			want:  map[string]string{ownFile: "## DOCKER RUN\n-w /etc/docker -p wxa -k k\n"},
+		},
+		"the folder of transactions, which the first one makes": {
+			rules:  []rule{watching("STATE", audit.WatchParams{Paths: []string{"/etc/docker", "/var/lib/hostguard"}}), load},
+			after:  "STATE pass, LOAD pass",
+			files:  map[string]string{"/var/lib/": ""},
+			future: "/var/lib/hostguard",
+			want:   map[string]string{"/etc/audit/audit.rules": "-w /var/lib/hostguard -p wa -k k\n"},
 		},
 		"a file of ours is there, without its last newline": {
 			files: map[string]string{ownFile: "-w /etc/docker -p wa -k k"},
@@ -325,6 +333,12 @@ func TestFixOfATree(t *testing.T) {
 			}
 			if len(c.person) == 0 && len(tasks) > 0 {
 				t.Errorf("a person is told %q", tasks)
+			}
+			if c.future != "" {
+				if err := os.MkdirAll(root+c.future, 0o700); err != nil {
+					t.Fatal(err)
+				}
+				before = snapshot(t, root)
 			}
 			do(t, p, false)
 			h := host.New(host.Options{Root: root})
