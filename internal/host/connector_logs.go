@@ -42,25 +42,34 @@ func (h *Host) findConnectorLogs(ctx context.Context) ([]LogVolume, error) {
 	}
 	var found []LogVolume
 	seen := map[string]bool{}
-	owners := map[string]int{}
 	for _, c := range connectors {
 		for _, ref := range c.Volumes {
 			if seen[ref.Name] {
 				continue // several connectors may share one
 			}
 			seen[ref.Name] = true
-			v := h.lookForLogs(ctx, ref)
-			owners[v.Owner]++
-			found = append(found, v)
+			found = append(found, h.lookForLogs(ctx, ref))
 		}
 	}
-	for i := range found {
-		// A service with two volumes, or of two connectors: the volumes' names tell them apart.
-		if v := &found[i]; owners[v.Owner] > 1 {
-			v.Owner = v.Volume.Name
-		}
-	}
+	tellApart(found)
 	return found, nil
+}
+
+// tellApart names volumes after themselves where one owner would be that of
+// several: a service with two volumes, or services of two connectors.
+func tellApart(volumes []LogVolume) {
+	for again := true; again; {
+		again = false
+		owners := map[string]int{}
+		for _, v := range volumes {
+			owners[v.Owner]++
+		}
+		for i := range volumes {
+			if v := &volumes[i]; owners[v.Owner] > 1 && v.Owner != v.Volume.Name {
+				v.Owner, again = v.Volume.Name, true
+			}
+		}
+	}
 }
 
 func (h *Host) lookForLogs(ctx context.Context, ref VolumeRef) LogVolume {
