@@ -63,9 +63,13 @@ func connectorBreakages() []breakage {
 		breakage{"connector: others read .env", commands("chmod 644 " + envFile), commands("chmod 640 " + envFile), map[string]want{"CON-005": fails(envFile)}})
 
 	// TC-17, TC-16, TC-13
-	setting("no DAPS", "application.isEnabledDapsInteraction=true", "application.isEnabledDapsInteraction=false", "CON-010")
+	edit("no DAPS", coreProperties, "application.isEnabledDapsInteraction=true", "application.isEnabledDapsInteraction=false",
+		map[string]want{"CON-010": fails(coreProperties + ":"), "CRT-005": inapplicable, "CRT-010": inapplicable})
 	setting("the DAPS without TLS", "https://daps.example.org/jwks.json", "http://daps.example.org/jwks.json", "CON-016")
-	setting("TLS switched off", "server.ssl.key-alias", "server.ssl.enabled=false\nserver.ssl.key-alias", "CON-015")
+	edit("TLS switched off", coreProperties, "server.ssl.key-alias", "server.ssl.enabled=false\nserver.ssl.key-alias", map[string]want{
+		"CON-015": fails(coreProperties + ":"), "CRT-001": inapplicable, "CRT-004": inapplicable, "CRT-006": inapplicable,
+		"CRT-008": inapplicable, "CRT-009": inapplicable, "CRT-011": inapplicable,
+	})
 	edit("the firewall is off", envFile, "FIREWALL=true", "FIREWALL=false", map[string]want{"CON-012": fails(envFile+":2", coreProperties)})
 	edit("the environment overrides a setting", composeFile, "      - AES256", "      - APPLICATION_FIREWALL_ISENABLED=false\n      - AES256",
 		map[string]want{"CON-012": fails(composeFile + ":")})

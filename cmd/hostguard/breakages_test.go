@@ -278,6 +278,9 @@ func breakages() []breakage {
 	// TC-24, TC-25
 	list = append(list, connectorBreakages()...)
 
+	// TC-17
+	list = append(list, certificateBreakages()...)
+
 	// TC-13
 	return append(append(list, logsBreakages()...), jobsBreakages()...)
 }

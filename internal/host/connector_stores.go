@@ -152,6 +152,9 @@ func (o *storeOpener) storesOf(ctx context.Context, app ConnectorApp) []KeyStore
 			all = append(all, KeyStore{Use: StoreTLS, NamedBy: v.Place, Err: fmt.Errorf("cannot find the certificate of %s: %v sets %s, which this version of hostguard does not follow", app.Name(), v.Place, key)})
 		}
 	}
+	if v, err := app.Property("server.ssl.enabled"); err == nil && isFalse(v) {
+		return all // it serves without, which another rule is about
+	}
 	if app.Role == RoleCore && !slices.ContainsFunc(all, func(s KeyStore) bool { return s.Use == StoreTLS }) {
 		all = append(all, KeyStore{Use: StoreTLS, Err: fmt.Errorf("cannot find the certificate of %s: none of its properties names a key store that it serves with", app.Name())})
 	}
@@ -180,8 +183,7 @@ func (o *storeOpener) storeOf(ctx context.Context, app ConnectorApp, known store
 		return v
 	}
 	enabled := value(known.enabled)
-	switch on := strings.ToLower(strings.TrimSpace(enabled.Text.Reveal())); {
-	case s.Err == nil && (on == "false" || known.onDemand && on != "true"):
+	if s.Err == nil && (isFalse(enabled) || known.onDemand && !strings.EqualFold(strings.TrimSpace(enabled.Text.Reveal()), "true")) {
 		return s, false
 	}
 	file, folder := value(known.file), value(known.folder)
@@ -203,6 +205,10 @@ func (o *storeOpener) storeOf(ctx context.Context, app ConnectorApp, known store
 		Store: password.Text.Reveal(), NoStore: !password.Set, Key: key.Text.Reveal(),
 	})
 	return s, true
+}
+
+func isFalse(v springconf.Value) bool {
+	return strings.EqualFold(strings.TrimSpace(v.Text.Reveal()), "false")
 }
 
 // open reads a store by its name in the application's container.

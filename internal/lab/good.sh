@@ -30,15 +30,28 @@ install -d "$tc/ecc_cert"
 for name in server daps truststore; do
 	secret=$(openssl rand -hex 16)
 	sed -i "s/@$name@/$secret/" "$tc/ecc_resources/application.properties"
+	[ $name = truststore ] && continue
 	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 180 -subj /CN=ecc-lab -addext subjectAltName=DNS:ecc-lab,DNS:connector.example.org \
-		-addext extendedKeyUsage=serverAuth,clientAuth -keyout "$tc/$name.key" -out "$tc/$name.crt" 2>/dev/null
-	case $name in truststore) alias="-nokeys" ;; daps) alias="-inkey $tc/daps.key -name daps" ;; *) alias="-inkey $tc/$name.key -name connector" ;; esac
-	# shellcheck disable=SC2086 # words
-	openssl pkcs12 -export $alias -in "$tc/$name.crt" -out "$tc/ecc_cert/$name.p12" -passout "pass:$secret"
-	rm "$tc/$name.key" "$tc/$name.crt"
+		-addext keyUsage=digitalSignature -addext extendedKeyUsage=serverAuth,clientAuth -keyout "$tc/$name.key" -out "$tc/$name.crt" 2>/dev/null
+	openssl pkcs12 -export -inkey "$tc/$name.key" -name "$name" -in "$tc/$name.crt" -out "$tc/ecc_cert/$name.p12" -passout "pass:$secret"
 done
-chown 65534:root "$tc"/ecc_cert/*.p12 "$tc"/ecc_resources/users.properties "$tc"/ecc_resources/application.properties
-chmod 440 "$tc"/ecc_cert/*.p12 "$tc"/ecc_resources/users.properties "$tc"/ecc_resources/application.properties
+# Java passes over certificates that openssl does not mark as trusted ones in
+# PKCS#12. So the trust store is JKS, sealed by its password, with the server's.
+openssl x509 -in "$tc/server.crt" -outform DER -out "$tc/server.der"
+size=$(stat --format=%s "$tc/server.der")
+{
+	printf '\376\355\376\355\0\0\0\2\0\0\0\1\0\0\0\2\0\7ecc-lab\0\0\0\0\0\0\0\0\0\5X.509\0\0'
+	printf "\\$(printf %03o $((size / 256)))\\$(printf %03o $((size % 256)))"
+	cat "$tc/server.der"
+} >"$tc/trust"
+{
+	printf %s "$secret" | sed 's/./\x00&/g'
+	printf 'Mighty Aphrodite'
+	cat "$tc/trust"
+} | openssl dgst -sha1 -binary | cat "$tc/trust" - >"$tc/ecc_cert/truststore.jks"
+rm "$tc"/server.* "$tc"/daps.* "$tc/trust"
+chown 65534:root "$tc"/ecc_cert/* "$tc"/ecc_resources/users.properties "$tc"/ecc_resources/application.properties
+chmod 440 "$tc"/ecc_cert/* "$tc"/ecc_resources/users.properties "$tc"/ecc_resources/application.properties
 echo "AES_SECRET_KEY=$(openssl rand -hex 16)" >>/etc/environment
 chmod 640 /etc/environment
 
