@@ -40,6 +40,7 @@ bench: install
 	HOSTGUARD_BENCH=1 nice -n -19 $(GO) test -count 1 -timeout 20m -v -run '^TestFigures$$' ./internal/bench
 	$(GO) test -run '^$$' -bench '^BenchmarkCover$$' ./internal/auditrule
 	$(GO) test -run '^$$' -bench '^BenchmarkMatrix$$' ./internal/loginmatrix
+	$(GO) test -run '^$$' -bench '^BenchmarkExposure$$' ./internal/host
 
 ## proof: audit rules compared with the kernel, auditctl and augenrules, by CASES generated ones for each comparison;
 ## sshd's configurations with sshd, by SSHD_CASES, in the trees of other releases, too, that SSHD_ROOTS names;

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/hostguard/hostguard/internal/nftables"
@@ -34,6 +35,7 @@ type evaluator struct {
 	plain   bool   // chains of type nat are left out
 	steps   int
 	budget  *atomic.Int64 // steps that are left
+	known   *sync.Map     // guardsOf → []guard
 	err     error
 
 	// Where the packets are.
@@ -69,11 +71,13 @@ func (e *evaluator) walk(c *nftables.Chain, states []*state, depth int) (through
 		e.err = ErrIntricate
 	}
 	var returned []*state
-	for _, rule := range c.Rules {
+	guards := e.guards(c)
+	for n, rule := range c.Rules {
 		if len(states) == 0 || e.err != nil {
 			break
 		}
-		if !effective(rule) {
+		guard := &guards[n]
+		if guard.idle {
 			continue
 		}
 		var next []*state
@@ -83,7 +87,10 @@ func (e *evaluator) walk(c *nftables.Chain, states []*state, depth int) (through
 				e.err = ErrIntricate
 				return nil, nil
 			}
-			r := e.try(rule, s)
+			var r result
+			if !guard.excludes(s) {
+				r = e.try(rule, s)
+			}
 			if !r.acted {
 				if changed {
 					next = append(next, s)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/hostguard/hostguard/internal/nftables"
@@ -165,6 +166,7 @@ type Tracer struct {
 	w      *World
 	u      *universe
 	budget atomic.Int64
+	guards sync.Map // guardsOf → []guard
 }
 
 // NewTracer prepares for flows of IPv4 or IPv6: sources are cut where any of
@@ -282,7 +284,7 @@ func concerns(c *nftables.Chain, v6 bool) bool {
 func (t *Tracer) Trace(f Flow) ([]Fate, error) {
 	var lost []*state
 	var dropped []drop
-	e := &evaluator{w: t.w, u: t.u, v6: t.u.v6, proto: f.Proto, plain: f.Plain, budget: &t.budget, lost: &lost, dropped: &dropped}
+	e := &evaluator{w: t.w, u: t.u, v6: t.u.v6, proto: f.Proto, plain: f.Plain, budget: &t.budget, known: &t.guards, lost: &lost, dropped: &dropped}
 	start := &state{}
 	for d := range dims {
 		start.region[d] = newBitset(len(t.u.lows[d]))
