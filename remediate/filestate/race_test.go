@@ -69,6 +69,13 @@ func saveInPlace(full string, next func([]byte) []byte) error {
 		return err
 	}
 	lines := next(data)
+	if len(data) > 32<<10 { // tidies up, now and then
+		if err := f.Truncate(0); err != nil {
+			return err
+		}
+		_, err = f.Write(lines)
+		return err
+	}
 	_, err = f.Write(lines[bytes.LastIndexByte(lines[:len(lines)-1], '\n')+1:])
 	return err
 }
