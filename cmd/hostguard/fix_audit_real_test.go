@@ -20,11 +20,16 @@ import (
 func (k *kernelAudit) withState() {
 	k.t.Helper()
 	const state, made = "/var/lib/hostguard", "/etc/tmpfiles.d"
-	if err := os.Mkdir(state, 0o700); err == nil {
-		k.t.Cleanup(func() { os.Remove(state) })
-	} else if !os.IsExist(err) {
+	err := os.Mkdir(state, 0o700)
+	if err != nil && !os.IsExist(err) {
 		k.t.Fatal(err)
 	}
+	k.t.Cleanup(func() {
+		k.enter = nil // what it mounts goes with the test
+		if err == nil {
+			os.Remove(state)
+		}
+	})
 	own, conf := k.t.TempDir(), k.t.TempDir()
 	for _, err := range []error{os.Chmod(own, 0o700), os.Chmod(conf, 0o755), os.CopyFS(conf, os.DirFS(made))} {
 		if err != nil {
