@@ -41,6 +41,7 @@ bench: install
 	$(GO) test -run '^$$' -bench '^BenchmarkCover$$' ./internal/auditrule
 	$(GO) test -run '^$$' -bench '^BenchmarkMatrix$$' ./internal/loginmatrix
 	$(GO) test -run '^$$' -bench '^BenchmarkExposure$$' ./internal/host
+	$(GO) test -run '^$$' -bench '^BenchmarkUsers$$' ./checks/connector
 
 ## proof: audit rules compared with the kernel, auditctl and augenrules, by CASES generated ones for each comparison;
 ## sshd's configurations with sshd, by SSHD_CASES, in the trees of other releases, too, that SSHD_ROOTS names;

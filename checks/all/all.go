@@ -16,6 +16,7 @@ import (
 	"github.com/hostguard/hostguard/checks/ssh"
 	"github.com/hostguard/hostguard/checks/storage"
 	"github.com/hostguard/hostguard/checks/units"
+	"github.com/hostguard/hostguard/checks/values"
 )
 
 // Families holds one slice per folder below checks/.
@@ -33,4 +34,5 @@ var Families = [][]checks.Check{
 	ssh.Checks,
 	storage.Checks,
 	units.Checks,
+	values.Checks,
 }

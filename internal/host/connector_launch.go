@@ -35,7 +35,7 @@ func (h *Host) LaunchVariables(_ context.Context, name string) ([]LaunchVariable
 		return nil, err
 	}
 	for _, unit := range units {
-		more, err := h.unitVariables(path.Base(unit), name)
+		more, err := h.unitVariables(path.Base(unit), name, true)
 		if err != nil {
 			return nil, fmt.Errorf("cannot tell what %s passes on: %w", unit, err)
 		}
@@ -44,8 +44,14 @@ func (h *Host) LaunchVariables(_ context.Context, name string) ([]LaunchVariable
 	return found, nil
 }
 
-// unitVariables are those of a unit that calls compose.
-func (h *Host) unitVariables(unit, name string) ([]LaunchVariable, error) {
+// UnitVariables returns where a unit sets a variable of its service, as its files
+// say: Environment=, and over it EnvironmentFile=.
+func (h *Host) UnitVariables(unit, name string) ([]LaunchVariable, error) {
+	return h.unitVariables(unit, name, false)
+}
+
+// unitVariables are those of a unit; with onlyCompose of one that calls compose.
+func (h *Host) unitVariables(unit, name string, onlyCompose bool) ([]LaunchVariable, error) {
 	file, err := h.unitFile(unit)
 	if err != nil || file == "" {
 		return nil, err
@@ -69,7 +75,7 @@ func (h *Host) unitVariables(unit, name string) ([]LaunchVariable, error) {
 			files = append(files, strings.TrimPrefix(e.Value, "-"))
 		}
 	})
-	if err != nil || !compose {
+	if err != nil || onlyCompose && !compose {
 		return nil, err
 	}
 	for _, pattern := range slices.DeleteFunc(files, func(f string) bool { return !path.IsAbs(f) }) {

@@ -23,21 +23,21 @@ const wordBits = 8 // of a known word, whatever its case
 // how many there are of its make. It errs to the low side: runs ("aaaa"),
 // sequences ("4567", "dcba"), repeats and known words count for little.
 func (t Text) Bits() float64 {
-	text := t.Reveal()
-	bits := 0.0
+	once, bits := period([]rune(t.Reveal()))
+	text := string(once)
 	lower := strings.ToLower(text)
 	if len(lower) == len(text) {
 		for _, word := range known {
+			cost := float64(wordBits)
 			for at := strings.Index(lower, word); at >= 0; at = strings.Index(lower, word) {
 				text, lower = text[:at]+text[at+len(word):], lower[:at]+lower[at+len(word):]
-				bits += wordBits
+				bits += cost
+				cost = 1 // the same again
 			}
 		}
 	}
-	runes := []rune(text)
-	runes, repeats := period(runes)
-	bits += repeats
-	return bits + math.Min(pool(runes), shannon(runes))
+	runes, repeats := period([]rune(text))
+	return bits + repeats + math.Min(pool(runes), shannon(runes))
 }
 
 // period takes off repeats of the beginning, and tells what it costs to say how

@@ -21,6 +21,8 @@ func TestBits(t *testing.T) {
 		"12345678901234567890":             {0, 20},
 		"abcdefghijklmnopqrstuvwxyz":       {0, 40},
 		"qwertyqwertyqwerty":               {0, 30},
+		strings.Repeat("abcd", 10):         {0, 30},
+		"abcxabcyabcz":                     {0, 40},
 		"tr7Hq":                            {20, 40},
 		"f3k!9aL#0pWz2&Qx":                 {80, 110},
 		"9f86d081884c7d659a2feaa0c55ad015": {100, 130},
