@@ -56,7 +56,6 @@ func TestAcceptanceFixAudit(t *testing.T) {
 	}
 
 	t.Run("Debian's own rules", func(t *testing.T) {
-		m := m.For(t)
 		fresh(m)
 		etc, kernel := etcOf(m), m.Must("auditctl", "-l")
 		report, _ := audited(t, m)
@@ -76,11 +75,11 @@ func TestAcceptanceFixAudit(t *testing.T) {
 		m.Must("touch", "/opt/trueconnector/.env")
 		m.Must("auditctl", "-m", "later") // what comes before it is written before it
 		for range 50 {
-			if strings.Contains(m.Run("ausearch", "-m", "USER").Stdout, "later") {
+			if strings.Contains(m.Run("ausearch", "--input-logs", "-m", "USER").Stdout, "later") {
 				break
 			}
 		}
-		if found := m.Run("ausearch", "-k", "trueconnector"); !strings.Contains(found.Stdout, `name="/opt/trueconnector/.env"`) {
+		if found := m.Run("ausearch", "--input-logs", "-k", "trueconnector"); !strings.Contains(found.Stdout, `name="/opt/trueconnector/.env"`) {
 			t.Errorf("ausearch does not find the touched file: %s%s", found.Stdout, found.Stderr)
 		}
 		undone(t, m, etc)
@@ -89,7 +88,6 @@ func TestAcceptanceFixAudit(t *testing.T) {
 		}
 	})
 	t.Run("auditd is off", func(t *testing.T) {
-		m := m.For(t)
 		m.Must("systemctl", "--quiet", "disable", "--now", "auditd.service")
 		m.Must("auditctl", "-D")
 		etc, status := etcOf(m), m.Must("auditctl", "-s")
@@ -117,7 +115,6 @@ func TestAcceptanceFixAudit(t *testing.T) {
 	})
 	// The last: only a reboot opens it.
 	t.Run("the configuration is locked", func(t *testing.T) {
-		m := m.For(t)
 		m.WriteFile("/etc/audit/rules.d/99-lock.rules", "-e 2\n")
 		m.Must("augenrules", "--load")
 		etc := etcOf(m)
