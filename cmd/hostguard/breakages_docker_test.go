@@ -86,7 +86,7 @@ func dockerBreakages() []breakage {
 	off("live-restore", "DOCK-019")
 	off("no-new-privileges", "DOCK-022")
 	younger, asItWas := edited("/etc/docker/daemon.json", `"live-restore"`, `"debug": false, "live-restore"`)
-	list = append(list, breakage{"docker's configuration was changed after its start", younger, func(h testHost) { asItWas(h); restart(h) },
+	list = append(list, breakage{"docker's configuration was changed after its start", func(h testHost) { younger(h); commands("touch --date=+1minute /etc/docker/daemon.json")(h) }, func(h testHost) { asItWas(h); restart(h) },
 		map[string]want{"DOCK-022": unknown("restart docker")}})
 	apply, undo := edited("/etc/hostguard/hostguard.yaml", "ntp:", "docker: {users: [daemon]}\nntp:")
 	list = append(list, breakage{"others are meant to use docker", apply, undo,

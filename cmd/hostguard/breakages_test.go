@@ -52,7 +52,7 @@ func breakages() []breakage {
 	// TC-02, TC-03
 	add("docker is stopped",
 		commands("systemctl stop docker.socket docker.service"), commands("systemctl start docker.socket docker.service"),
-		map[string]want{"DOCK-002": fails("docker.service"), "DOCK-003": fails("docker.sock"), "DOCK-014": {checks.NotApplicable, nil}})
+		map[string]want{"DOCK-002": fails("docker.service"), "DOCK-003": fails("docker.sock"), "DOCK-014": {checks.NotApplicable, nil}, "CON-024": unknown("docker.sock")})
 	add("docker is not started at boot",
 		commands("systemctl --quiet disable docker.service"), commands("systemctl --quiet enable docker.service"),
 		map[string]want{"DOCK-002": fails("docker.service", "disabled")})
