@@ -71,7 +71,11 @@ func (e *FailedError) Unwrap() error { return errors.Join(e.Err, e.Back) }
 // all is taken back. A *RefusedError or a *FailedError says that nothing of it
 // holds; with another error it holds.
 func (t *Transactions) Apply(ctx context.Context, plan *remediate.Plan, who string, recheck Recheck) (Done, error) {
-	head := Head{Format: journalFormat, ID: newID(t.Now()), Started: t.Now().UTC(), Who: who, Version: t.Version, Plan: plan}
+	id, err := t.nextID()
+	if err != nil {
+		return Done{}, &RefusedError{err}
+	}
+	head := Head{Format: journalFormat, ID: id, Started: t.Now().UTC(), Who: who, Version: t.Version, Plan: plan}
 	if err := t.preflight(ctx, head); err != nil {
 		return Done{}, &RefusedError{err}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 
 	"github.com/hostguard/hostguard/remediate"
 )
@@ -214,10 +215,26 @@ func (t *Transactions) covered(j *journal) error {
 			continue
 		}
 		for _, s := range steps {
-			if slices.ContainsFunc(j.Plan.Steps, func(x remediate.Step) bool { return x.Kind == s.Kind && x.Target == s.Target }) {
+			if slices.ContainsFunc(j.Plan.Steps, func(x remediate.Step) bool { return liesOn(s, x) }) {
 				return fmt.Errorf("cannot undo the transaction %s: %s moved the %s %s after it; undo that first", j.ID, id, s.Kind, s.Target)
 			}
 		}
 	}
 	return nil
+}
+
+// liesOn reports whether a newer step is in the way of taking an older one back:
+// it moved the same path, in whatever way, something in a folder that the older
+// made, or a unit that the older moved, too.
+func liesOn(newer, older remediate.Step) bool {
+	switch {
+	case newer.Target == older.Target:
+		return true
+	case older.Kind == "folder":
+		return strings.HasPrefix(newer.Target, older.Target+"/")
+	case newer.Kind == "unit" && older.Kind == "unit":
+		names := strings.Fields(older.Target)
+		return slices.ContainsFunc(strings.Fields(newer.Target), func(name string) bool { return slices.Contains(names, name) })
+	}
+	return false
 }

@@ -37,8 +37,8 @@ type Engine struct {
 	Root       string // of the file tree; "/" is this host
 	Host       remediate.HostID
 	Kinds      []remediate.Kind
-	Activators []remediate.Activator
-	Version    string // of hostguard
+	Activators []remediate.Activator // none for a file tree
+	Version    string                // of hostguard
 	Now        func() time.Time
 	Progress   func(line string) // told of what is done; may be nil
 }
@@ -72,6 +72,26 @@ var idForm = lazyregexp.New(`^[0-9]{8}t[0-9]{9}z-[0-9a-f]{6}$`)
 func sorted(list []string) []string {
 	slices.Sort(list)
 	return list
+}
+
+// nextID makes an id that sorts behind all there are, also when the clock was set back:
+// the order in which transactions are taken back goes by it.
+func (t *Transactions) nextID() (string, error) {
+	list, _, err := ids(t.dir)
+	if err != nil {
+		return "", fmt.Errorf("cannot list the transactions in %s: %w", Dir, err)
+	}
+	now := t.Now().UTC()
+	if len(list) > 0 {
+		last, err := time.Parse("20060102t150405.000z", list[len(list)-1][:15]+"."+list[len(list)-1][15:19])
+		if err != nil {
+			return "", fmt.Errorf("cannot tell when the transaction %s began: move %s/%s away", list[len(list)-1], Dir, list[len(list)-1])
+		}
+		if next := last.Add(time.Millisecond); now.Before(next) {
+			now = next
+		}
+	}
+	return newID(now), nil
 }
 
 // newID makes an id that sorts by time.
@@ -137,10 +157,30 @@ func (e *Engine) History() ([]Entry, error) {
 // ours reports why a journal is not this host's.
 func (e *Engine) ours(h Head) error {
 	if h.Plan.Root != e.Root {
-		return fmt.Errorf("the transaction %s was made for %s", h.ID, h.Plan.Root)
+		return fmt.Errorf("the transaction %s was made for %s: hostguard does not act on it for %s; give that as --root, or move %s/%s away", h.ID, h.Plan.Root, e.Root, Dir, h.ID)
+	}
+	if err := e.ofTree(h.Plan); err != nil {
+		return fmt.Errorf("cannot use the transaction %s: %w", h.ID, err)
 	}
 	if m := h.Plan.Host.Machine; m != "" && m != e.Host.Machine {
 		return fmt.Errorf("the transaction %s belongs to another host, %s: hostguard does not act on it; move %s/%s away", h.ID, h.Plan.Host.Hostname, Dir, h.ID)
+	}
+	return nil
+}
+
+// ofTree refuses what a file tree's plan cannot hold. A journal in a tree is the word
+// of whoever made the tree, and must reach nothing outside it.
+func (e *Engine) ofTree(p *remediate.Plan) error {
+	if e.Root == "/" {
+		return nil
+	}
+	for _, s := range p.Steps {
+		if slices.ContainsFunc(e.Kinds, func(k remediate.Kind) bool { return k.Name == s.Kind && k.Running }) {
+			return fmt.Errorf("it changes the %s %s of the running host, and lies in a file tree: somebody made it up", s.Kind, s.Target)
+		}
+	}
+	if len(p.Activations) > 0 && len(e.Activators) == 0 {
+		return fmt.Errorf("it would %s %s on the running host, and lies in a file tree: somebody made it up", p.Activations[0].Action, p.Activations[0].Unit)
 	}
 	return nil
 }

@@ -429,6 +429,78 @@ func TestUndoWantsTheNewestOnATargetFirst(t *testing.T) {
 	}
 }
 
+// A clock that was set back does not change which transaction is the newest.
+func TestUndoGoesByTheOrderWhenTheClockWasSetBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "a")
+	at := time.Date(2026, 3, 1, 12, 0, 0, 999e6, time.UTC)
+	w.now = func() time.Time { return at }
+	first, err := w.apply(t, t.Context(), w.plan("a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at = at.Add(-24 * time.Hour)
+	p := w.plan("a")
+	p.Steps[0].After = state("newer")
+	second, err := w.apply(t, t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.undo(t, first.ID); err == nil || !strings.Contains(err.Error(), second.ID) {
+		t.Errorf("undo of the first: %v", err)
+	}
+	for i, want := range []string{second.ID, first.ID} {
+		if r, err := w.undo(t, ""); err != nil || r.ID != want || len(r.Conflicts) > 0 {
+			t.Errorf("undo %d: %+v %v, want %s", i+1, r, err, want)
+		}
+	}
+	w.is(t, "old")
+}
+
+func TestWhatLiesOnAnOlderStep(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		newer, older remediate.Step
+		want         bool
+	}{
+		"the same":                        {remediate.Step{Kind: "file", Target: "/a"}, remediate.Step{Kind: "file", Target: "/a"}, true},
+		"content on mode":                 {remediate.Step{Kind: "file", Target: "/a"}, remediate.Step{Kind: "mode", Target: "/a"}, true},
+		"a file in a folder that it made": {remediate.Step{Kind: "file", Target: "/a/b"}, remediate.Step{Kind: "folder", Target: "/a"}, true},
+		"a file in a folder of its mode":  {remediate.Step{Kind: "file", Target: "/a/b"}, remediate.Step{Kind: "mode", Target: "/a"}, false},
+		"beside a folder":                 {remediate.Step{Kind: "file", Target: "/ab"}, remediate.Step{Kind: "folder", Target: "/a"}, false},
+		"a unit with its socket":          {remediate.Step{Kind: "unit", Target: "a.socket a.service"}, remediate.Step{Kind: "unit", Target: "a.service"}, true},
+		"other units":                     {remediate.Step{Kind: "unit", Target: "a.socket"}, remediate.Step{Kind: "unit", Target: "a.service"}, false},
+	} {
+		if got := liesOn(c.newer, c.older); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+// A journal in a file tree is the word of whoever made the tree: it does not
+// reach the running host.
+func TestATreesJournalStaysInTheTree(t *testing.T) {
+	t.Parallel()
+	for name, tweak := range map[string]func(*Engine){
+		"the kernel":     func(e *Engine) { e.Kinds[0].Running = true },
+		"what runs here": func(e *Engine) { e.Activators = nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, "a")
+			w.fail["look R-1"], w.fail["back a"] = errBroken, errBroken // it stays interrupted
+			_, _ = w.apply(t, t.Context(), w.plan("a"))
+			w.calls, w.fail, w.tweak = nil, map[string]error{}, tweak
+			if _, err := w.recover(t); err == nil || !strings.Contains(err.Error(), "lies in a file tree") {
+				t.Errorf("recover: %v", err)
+			}
+			if len(w.calls) > 0 {
+				t.Errorf("it was acted on: %q", w.calls)
+			}
+		})
+	}
+}
+
 // A rollback that fails is no end: it is tried again.
 func TestRollbackFails(t *testing.T) {
 	t.Parallel()
