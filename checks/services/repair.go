@@ -51,3 +51,22 @@ func (r *Repair) socket(s host.Socket) {
 		r.other("%v, of %s (process %d)", s, s.Exe, s.PID)
 	}
 }
+
+// KindOfUnit returns which kind of server a unit is by its name, whatever check
+// found it; empty: it is not known.
+func KindOfUnit(name string) (string, error) {
+	k, err := known()
+	if err != nil {
+		return "", err
+	}
+	return k.unit(name), nil
+}
+
+// KindOfProgram is KindOfUnit for the path of a program.
+func KindOfProgram(exe string) (string, error) {
+	k, err := known()
+	if err != nil {
+		return "", err
+	}
+	return k.program(exe), nil
+}

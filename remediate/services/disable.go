@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/hostguard/hostguard/checks/services"
 	"github.com/hostguard/hostguard/internal/host"
 	"github.com/hostguard/hostguard/internal/unitfile"
 	"github.com/hostguard/hostguard/remediate"
@@ -75,6 +76,9 @@ func (c Disable) stays(ctx context.Context, h *host.Host, files *unitfile.Tree, 
 	if why := kept(name, c.Kind); why != "" {
 		return why, nil
 	}
+	if why, err := keptByKind(uses, name); err != nil || why != "" {
+		return why, err
+	}
 	if uses != nil {
 		listens, err := addresses(ctx, h, name)
 		if err != nil {
@@ -88,6 +92,32 @@ func (c Disable) stays(ctx context.Context, h *host.Host, files *unitfile.Tree, 
 		}
 	}
 	return setsUp(files, name, c.Kind != "")
+}
+
+// keptByKind is kept for a unit that another finding than that of its kind
+// names, such as for where it listens: its name tells its kind, and so do the
+// programs that run in it.
+func keptByKind(uses *uses, name string) (string, error) {
+	kind, err := services.KindOfUnit(name)
+	if err != nil {
+		return "", err
+	}
+	if why := kept(name, kind); why != "" || uses == nil || covers(harmless, name) {
+		return why, nil
+	}
+	for _, p := range uses.processes {
+		if p.Unit != name {
+			continue
+		}
+		kind, err := services.KindOfProgram(p.Program())
+		if err != nil {
+			return "", err
+		}
+		if why := byKind[kind]; why != "" {
+			return fmt.Sprintf("%s runs in it, and %s", p.Program(), why), nil
+		}
+	}
+	return "", nil
 }
 
 // addresses are those at which a socket unit listens; none of other units.

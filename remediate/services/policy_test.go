@@ -56,6 +56,26 @@ func TestWhatIsNeverStopped(t *testing.T) {
 	}
 }
 
+// A finding about where a unit listens says nothing of its kind: the way in over
+// a VPN must not go for that.
+func TestAWayInIsKeptWhateverFindsIt(t *testing.T) {
+	t.Parallel()
+	running := &uses{processes: map[int]host.Process{
+		7: {PID: 7, Unit: "corporate.service", Exe: "/usr/sbin/openvpn"},
+		8: {PID: 8, Unit: "site.service", Exe: "/usr/sbin/nginx"},
+		9: {PID: 9, Unit: "jobs.service", Exe: "/usr/bin/kubelet (deleted)"},
+	}}
+	for name, want := range map[string]string{
+		"tailscaled.service": "somebody may reach", "openvpn@office.service": "somebody may reach", "libvirtd.socket": "what it runs",
+		"corporate.service": "openvpn runs in it, and somebody may reach", "jobs.service": "kubelet runs in it, and what it runs",
+		"site.service": "", "nginx.service": "", "podman.service": "",
+	} {
+		if why, err := keptByKind(running, name); err != nil || !strings.Contains(why, want) || (why == "") != (want == "") {
+			t.Errorf("%s is kept because %q (%v), want %q", name, why, err, want)
+		}
+	}
+}
+
 // Whatever the rules list as belonging to a host because it is the network,
 // Docker, SSH … a finding of another rule must not stop.
 func TestTheRulesOwnListIsNeverStopped(t *testing.T) {
