@@ -146,6 +146,9 @@ func newEngine(cmd *cobra.Command, root string, id remediate.HostID) *transactio
 		Version:    version(),
 		Now:        time.Now,
 	}
+	if root != "/" {
+		e.Activators = nil // they act on this host, and a tree's journal is its maker's word
+	}
 	if f, ok := cmd.ErrOrStderr().(*os.File); ok && reports.IsTerminal(f) {
 		e.Progress = func(line string) { fmt.Fprintf(f, "hostguard: %s\n", printable.Text(line)) }
 	}

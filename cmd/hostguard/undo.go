@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,7 +25,8 @@ func undoCommand() *cobra.Command {
 		Long: `Brings back everything that a transaction of "hostguard fix" moved: content,
 owner, mode, access lists and attributes of files, the state of units, the
 kernel's audit rules. Without a name it is the newest one that holds; "hostguard
-history" lists them. What somebody has changed since is left as it is, and shown.
+history" lists them. One that was cut off is taken back first, and without a name
+nothing else is. What somebody has changed since is left as it is, and shown.
 
 Exit codes: 0 all is as it was before; 1 something was left as somebody made it;
 2 there is no such transaction, or a newer one lies on it; 3 it failed, and is
@@ -105,11 +107,20 @@ func undo(cmd *cobra.Command, root, id string) error {
 		return lockError(err)
 	}
 	defer transactions.Close()
-	if _, err := transactions.Recover(context.WithoutCancel(cmd.Context())); err != nil {
+	p := &page{w: cmd.OutOrStdout()}
+	recovered, err := transactions.Recover(context.WithoutCancel(cmd.Context()))
+	left := p.recovered(recovered)
+	if err != nil {
 		return exitError{exitFailed, err}
 	}
+	asked := slices.ContainsFunc(recovered, func(r transaction.Recovered) bool { return id == "" || id == r.ID })
+	switch {
+	case asked && left: // what was cut off is what was to be taken back: one before it was not asked for
+		return exitError{code: exitLeft}
+	case asked:
+		return p.err
+	}
 	back, err := transactions.Undo(cmd.Context(), id)
-	p := &page{w: cmd.OutOrStdout()}
 	if back.ID != "" && err == nil {
 		p.line("Taken back: %s", back.ID)
 	}
@@ -119,10 +130,21 @@ func undo(cmd *cobra.Command, root, id string) error {
 		return err
 	case err != nil:
 		return exitError{exitFailed, err}
-	case len(back.Conflicts) > 0:
+	case len(back.Conflicts) > 0 || left:
 		return exitError{code: exitLeft}
 	}
 	return p.err
+}
+
+// recovered tells of interrupted transactions that were taken back, and reports
+// whether anything was left as somebody made it.
+func (p *page) recovered(list []transaction.Recovered) (left bool) {
+	for _, r := range list {
+		p.line("Taken back: %s", r.ID)
+		p.conflicts(conflictsJSON(r.Conflicts))
+		left = left || len(r.Conflicts) > 0
+	}
+	return left
 }
 
 func isRefused(err error) bool {
@@ -147,12 +169,7 @@ func recoverAll(cmd *cobra.Command, root string) error {
 	}
 	defer transactions.Close()
 	list, err := transactions.Recover(context.WithoutCancel(cmd.Context()))
-	left := false
-	for _, r := range list {
-		p.line("Taken back: %s", r.ID)
-		p.conflicts(conflictsJSON(r.Conflicts))
-		left = left || len(r.Conflicts) > 0
-	}
+	left := p.recovered(list)
 	switch {
 	case err != nil:
 		return exitError{exitFailed, err}
