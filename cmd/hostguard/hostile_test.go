@@ -261,9 +261,19 @@ func hostilities() []hostility {
 	add("a FIFO among the audit rules", added("/etc/audit/rules.d/20-fifo.rules", "mkfifo /etc/audit/rules.d/20-fifo.rules"), nil)
 	add("a FIFO as auditd.conf", moved("/etc/audit/auditd.conf", "mkfifo /etc/audit/auditd.conf"),
 		map[string]want{"AUD-005": unknown("/etc/audit/auditd.conf"), "LOG-004": unknown("/etc/audit/auditd.conf")})
+	daemonJSON := map[string]want{"DOCK-004": fails("/etc/docker/daemon.json")}
+	for _, rule := range strings.Fields("DOCK-006 DOCK-007 DOCK-008 DOCK-009 DOCK-010 DOCK-015 DOCK-019 DOCK-020 DOCK-021 DOCK-022 HW-003") {
+		daemonJSON[rule] = unknown("/etc/docker/daemon.json")
+	}
 	add("a FIFO as daemon.json", moved("/etc/docker/daemon.json", "mkfifo /etc/docker/daemon.json"),
-		map[string]want{"DOCK-004": fails("/etc/docker/daemon.json"), "HW-003": unknown("/etc/docker/daemon.json")})
-	connector := map[string]want{"NET-001": unknown(), "HW-002": unknown(), "HW-003": unknown(), "STO-002": unknown(), "SVC-011": unknown()}
+		daemonJSON)
+	connector := map[string]want{}
+	for _, rule := range strings.Fields("HW-002 HW-003 LRD-004 NET-001 STO-002 SVC-011 " +
+		"CON-001 CON-002 CON-003 CON-004 CON-005 CON-006 CON-010 CON-011 CON-012 CON-013 CON-014 CON-015 CON-016 CON-017 CON-018 CON-019 " +
+		"CON-020 CON-021 CON-022 CON-023 CON-024 CRT-001 CRT-002 CRT-003 CRT-004 CRT-005 CRT-006 CRT-007 CRT-008 CRT-009 CRT-010 CRT-011 " +
+		"CRT-012 CRT-013 DOCK-011 DOCK-012 DOCK-013 DOCK-014 DOCK-015 DOCK-016 DOCK-017 DOCK-018") {
+		connector[rule] = unknown()
+	}
 	add("a FIFO as compose file", moved(composeFile, "mkfifo "+composeFile), connector)
 	add("a compose file of a gigabyte", moved(composeFile, "truncate -s 1G "+composeFile), connector)
 	add("a FIFO as .env", moved(envFile, "mkfifo "+envFile), connector)
