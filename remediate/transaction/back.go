@@ -158,7 +158,7 @@ func (t *Transactions) Undo(ctx context.Context, id string) (Recovered, error) {
 		if err == nil {
 			err = kind.Preflight(ctx, thing, s.After, s.Before)
 		}
-		if !remediate.IsConflict(err) {
+		if !remediate.IsConflict(err) && !errors.Is(err, fs.ErrNotExist) { // nor what was removed with its folder
 			errs = append(errs, err)
 		}
 	}
