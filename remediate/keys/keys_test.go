@@ -104,3 +104,26 @@ func TestALedgerThatHasGrownStays(t *testing.T) {
 		t.Errorf("%+v %v", now, err)
 	}
 }
+
+// What somebody put beside the ledger stays, and is no reason never to end.
+func TestWhatLiesBesideTheLedgerStays(t *testing.T) {
+	t.Parallel()
+	thing := newRoot(t)
+	from, _ := observe(thing.Root)
+	to := started([]keyledger.Present{{Account: "operator", Key: fingerprint}})
+	if err := start(thing, from, to); err != nil {
+		t.Fatal(err)
+	}
+	note := filepath.Join(thing.Root, keyledger.Dir, "README")
+	if err := os.WriteFile(note, []byte("see the wiki"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := takeBack(thing, from, to); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := os.Stat(note); err != nil {
+		t.Error(err)
+	}
+}

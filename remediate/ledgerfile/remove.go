@@ -77,7 +77,7 @@ func Remove(root string, keep []string, folder bool) error {
 		return err
 	}
 	defer parent.Close()
-	if err := unix.Unlinkat(int(parent.Fd()), path.Base(keyledger.Dir), unix.AT_REMOVEDIR); err != nil && !errors.Is(err, unix.ENOENT) {
+	if err := unix.Unlinkat(int(parent.Fd()), path.Base(keyledger.Dir), unix.AT_REMOVEDIR); err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTEMPTY) { // what else lies in it stays
 		return fmt.Errorf("cannot remove %s: %w", keyledger.Dir, os.NewSyscallError("rmdir", err))
 	}
 	return statedir.Sync(parent)
