@@ -240,6 +240,39 @@ func TestFixHasAuditdReadItsConfiguration(t *testing.T) {
 	}
 }
 
+// An auditd that wrote nothing writes, and undo ends although it says nothing
+// any more.
+func TestFixLetsAuditdWriteAndUndoEnds(t *testing.T) {
+	k := holdAudit(t)
+	k.withState()
+	log := k.auditd("admin_space_left_action = SYSLOG\ndisk_full_action = SUSPEND\ndisk_error_action = SYSLOG\n")
+	conf := filepath.Join(k.etc, "auditd.conf")
+	data, err := os.ReadFile(conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.write(conf, string(data)+"write_logs = no\n")
+	words := strings.Fields(k.must("auditctl", "-s"))
+	lab.Exec(t, "kill", "-HUP", words[slices.Index(words, "pid")+1])
+	time.Sleep(time.Second) // nothing tells that it was read
+	if err := os.Remove(log); err != nil {
+		t.Fatal(err)
+	}
+	files := k.files()
+	if r, code := k.fix(k.folder(), "AUD-005"); r.Outcome != applied || code != exitOK {
+		t.Errorf("%s with exit code %d: %s", r.Outcome, code, r.Error)
+	}
+	if data, err := os.ReadFile(log); !strings.Contains(string(data), "op=reconfigure state=changed") {
+		t.Errorf("auditd wrote %q %v", data, err)
+	}
+	if out, stderr, code := k.run(k.bin, "undo"); code != exitOK {
+		t.Errorf("undo: exit code %d: %s%s", code, out, stderr)
+	}
+	if after := k.files(); after != files {
+		t.Errorf("after undo:\n%s\nbefore:\n%s", after, files)
+	}
+}
+
 // An image is given its rules before its first boot: augenrules itself finds
 // nothing to do in it, and undo leaves it as it was.
 func TestFixOfAnImagesAudit(t *testing.T) {

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -40,21 +42,55 @@ func rereadConfig(ctx context.Context, _ string) error {
 	if err != nil {
 		return err
 	}
-	file := conf.Get("log_file").Value
-	log, err := os.OpenFile(file, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
+	writes := strings.EqualFold(conf.Get("write_logs").Value, "yes")
+	log := &growing{name: conf.Get("log_file").Value}
+	defer log.close()
+	if err := log.open(); writes && err != nil && !errors.Is(err, fs.ErrNotExist) { // auditd makes it, where it wrote none so far
 		return fmt.Errorf("cannot read what auditd writes: %w", err)
 	}
-	defer log.Close()
-	if _, err := log.Seek(0, io.SeekEnd); err != nil {
-		return err
+	if log.file != nil {
+		if _, err := log.file.Seek(0, io.SeekEnd); err != nil {
+			return err
+		}
 	}
 	if err := hangUp(int(s.PID)); err != nil {
 		return fmt.Errorf("cannot have auditd read its configuration: %w", err)
 	}
+	if !writes {
+		return nil // as after an undo: it writes nothing any more, not even that
+	}
 	ctx, cancel := context.WithTimeout(ctx, rereadPatience)
 	defer cancel()
 	return waitForReread(ctx, log)
+}
+
+// growing is a file that is read as it grows, once it is there.
+type growing struct {
+	name string
+	file *os.File
+}
+
+func (g *growing) open() (err error) {
+	g.file, err = os.OpenFile(g.name, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	return err
+}
+
+func (g *growing) close() {
+	if g.file != nil {
+		g.file.Close()
+	}
+}
+
+// Read is at the end as long as there is no file.
+func (g *growing) Read(p []byte) (int, error) {
+	if g.file == nil {
+		if err := g.open(); errors.Is(err, fs.ErrNotExist) {
+			return 0, io.EOF
+		} else if err != nil {
+			return 0, err
+		}
+	}
+	return g.file.Read(p)
 }
 
 // hangUp sends SIGHUP to auditd, and to no other process that has its number.
