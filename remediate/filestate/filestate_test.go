@@ -362,3 +362,42 @@ func FuzzState(f *testing.F) {
 		_ = s.WithMeta(Meta{NoAccess: true}).WithMeta(numbers(0o640, 1, 1))
 	})
 }
+
+// Whoever owns a folder may put another file of root's where a mode is taken
+// back, and would be let into it.
+func TestAModeIsNotGivenBackToAnotherFile(t *testing.T) {
+	t.Parallel()
+	lab.Need(t, lab.Root)
+	for name, c := range map[string]struct {
+		owner    int
+		conflict bool
+	}{"in a user's folder": {1234, true}, "in a folder of root's": {0, false}} {
+		root := t.TempDir()
+		dir := filepath.Join(root, "home")
+		for _, err := range []error{
+			os.Mkdir(dir, 0o755), os.WriteFile(filepath.Join(dir, "open"), nil, 0o644), os.Chmod(filepath.Join(dir, "open"), 0o644),
+			os.WriteFile(filepath.Join(dir, "secret"), []byte("s"), 0o600), os.Chown(dir, c.owner, c.owner),
+		} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		from, err := ObserveMeta(root, "/home/open")
+		if err != nil {
+			t.Fatal(err)
+		}
+		mode := uint32(0o600)
+		to := from.WithMeta(Meta{Mode: &mode})
+		for _, f := range []func(string, string, State, State, string) error{Move, Back, Move} {
+			if err := f(root, "/home/open", from, to, "t"); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+		if err := os.Rename(filepath.Join(dir, "secret"), filepath.Join(dir, "open")); err != nil {
+			t.Fatal(err)
+		}
+		if err := Back(root, "/home/open", from, to, "t"); errors.Is(err, ErrConflict) != c.conflict {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

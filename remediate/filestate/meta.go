@@ -40,8 +40,12 @@ func (p *place) openMeta() (*os.File, State, error) {
 		return nil, State{}, err
 	}
 	s, err := readMeta(int(f.Fd()))
+	if err == nil {
+		err = unix.Fstat(int(f.Fd()), &st)
+		s.Inode = st.Ino
+	}
 	if err == nil && s.Type == FileMeta {
-		if err = unix.Fstat(int(f.Fd()), &st); err == nil && st.Nlink > 1 {
+		if st.Nlink > 1 {
 			err = fmt.Errorf("it has %d names (hard links), and may be somebody else's file", st.Nlink)
 		}
 	}
@@ -98,6 +102,9 @@ func (p *place) backMeta(from, to State) error {
 		return nil
 	case !between(now, from, to):
 		return p.conflict(differs(now, to))
+	case p.foreign != "" && from.Inode != 0 && now.Inode != from.Inode:
+		// Whoever owns the folder may have put a file of root's there, to be let in.
+		return p.conflict("another file lies there now, and " + p.foreign)
 	}
 	return p.setDurably(f, from)
 }

@@ -40,6 +40,10 @@ type State struct {
 	Target  string            // of Link
 	ModTime time.Time         // of File; zero: as it comes
 
+	// Inode is the file's number, of FileMeta and FolderMeta, and no part of the
+	// state's identity; zero: not known. See backMeta.
+	Inode uint64
+
 	// NewLabels: this state was made up, not observed, and the path gets the
 	// labels that the kernel's security modules give to what is new.
 	NewLabels bool
@@ -148,12 +152,13 @@ type stateJSON struct {
 	SHA256    string            `json:"sha256,omitempty"`
 	Target    string            `json:"target,omitempty"`
 	ModTime   *time.Time        `json:"mtime,omitempty"`
+	Inode     uint64            `json:"inode,omitempty"`
 	NewLabels bool              `json:"new_labels,omitempty"`
 }
 
 // MarshalJSON writes all of a state.
 func (s State) MarshalJSON() ([]byte, error) {
-	j := stateJSON{Type: s.Type, UID: s.UID, GID: s.GID, Xattrs: s.Xattrs, Target: s.Target, NewLabels: s.NewLabels}
+	j := stateJSON{Type: s.Type, UID: s.UID, GID: s.GID, Xattrs: s.Xattrs, Target: s.Target, Inode: s.Inode, NewLabels: s.NewLabels}
 	if s.Type != Absent && s.Type != Link {
 		j.Mode = fmt.Sprintf("%04o", s.Mode)
 	}
@@ -179,7 +184,7 @@ func (s *State) UnmarshalJSON(data []byte) error {
 	if err := decoder.Decode(&j); err != nil {
 		return fmt.Errorf("cannot read the state of a file: %w", err)
 	}
-	*s = State{Type: j.Type, UID: j.UID, GID: j.GID, Xattrs: j.Xattrs, Target: j.Target, NewLabels: j.NewLabels}
+	*s = State{Type: j.Type, UID: j.UID, GID: j.GID, Xattrs: j.Xattrs, Target: j.Target, Inode: j.Inode, NewLabels: j.NewLabels}
 	if j.Mode != "" {
 		mode, err := strconv.ParseUint(j.Mode, 8, 32)
 		if err != nil || mode > 0o7777 {
