@@ -61,14 +61,15 @@ proof: install
 	done
 
 ## prove: what fix stands on: KILLS runs of fix, undo and recover killed at calls that change something, all kinds of
-## failures at all of them, RACES rounds against an editor that saves the same file, and the suite itself,
-## with one thing after another taken out of the program
+## failures at all of them, RACES rounds against an editor that saves the same file, the suite itself,
+## with one thing after another taken out of the program, and fix and undo of everything that breakages break
 KILLS ?= 2000
 RACES ?= 20000
 prove: install
 	HOSTGUARD_REQUIRE=real HOSTGUARD_RACES=$(RACES) $(GO) test -count 1 -timeout 60m -v -run 'NoEditIsLost|AtEveryCall|DurableWhen' ./remediate/filestate
 	HOSTGUARD_REQUIRE=real HOSTGUARD_CRASHES=$(KILLS) $(GO) test -count 1 -timeout 3h -v -run 'FixKilledAtEveryCall|FixFailedAtEveryCall|TwoFixesAtOnce|TheJournalIsAhead' ./cmd/hostguard
 	HOSTGUARD_REQUIRE=real HOSTGUARD_SUITE=1 $(GO) test -count 1 -timeout 60m -v -run 'TheSuiteSeesWhatIsMissing' ./remediate/transaction
+	HOSTGUARD_REQUIRE=real HOSTGUARD_ALL_FIXES=1 $(GO) test -count 1 -timeout 60m -v -run 'FixMendsWhatIsBroken' ./cmd/hostguard
 
 ## acceptance: the whole story in a virtual machine; slow
 acceptance: install

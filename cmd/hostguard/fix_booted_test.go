@@ -124,16 +124,24 @@ func attributes(t *testing.T, path string) string {
 	return strings.Join(all, "")
 }
 
-// Every breakage of a rule that has a remediator: fix makes the rule pass, a
-// second fix does nothing, and undo brings back the broken host as it was. What
-// fix does not do it says.
+// allFixes has every breakage mended that a remediator is for, and not only the
+// first few of each: see make prove.
+const allFixes = "HOSTGUARD_ALL_FIXES"
+
+// A breakage of a rule that has a remediator: fix makes the rule pass, a second
+// fix does nothing, and undo brings back the broken host as it was. What fix
+// does not do it says.
 func TestFixMendsWhatIsBrokenAndUndoBreaksItAgain(t *testing.T) {
 	h := bootGood(t)
 	mended := map[string]bool{} // by check
+	tried := map[string]int{}
 	for _, b := range fixable(t) {
 		for _, rule := range slices.Sorted(maps.Keys(b.wants)) {
 			check := rules.Embedded().Rule(rule).Check
 			if _, found := mending.For(check); !found || b.wants[rule].status != checks.Fail {
+				continue
+			}
+			if tried[check]++; os.Getenv(allFixes) == "" && (mended[check] && tried[check] > 2 || tried[check] > 6) {
 				continue
 			}
 			t.Run(b.name+"/"+rule, func(t *testing.T) {
