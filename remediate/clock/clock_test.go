@@ -192,6 +192,37 @@ func TestWhereServersAreWritten(t *testing.T) {
 	}
 }
 
+// A daemon that cannot be enabled takes the clock from nobody.
+func TestNobodyLosesTheClockToADaemonThatCannotBeEnabled(t *testing.T) {
+	t.Parallel()
+	for install, steps := range map[string]int{"WantedBy=multi-user.target": 2, "WantedBy=nothing.target": 0} {
+		root := t.TempDir()
+		units := filepath.Join(root, "usr/lib/systemd/system")
+		wants := filepath.Join(root, "etc/systemd/system/multi-user.target.wants")
+		for _, dir := range []string{units, wants} {
+			if err := os.MkdirAll(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for name, text := range map[string]string{
+			"default.target": "[Unit]\nRequires=multi-user.target\n", "multi-user.target": "[Unit]\n",
+			"chrony.service":            "[Service]\nExecStart=/x\n[Install]\n" + install + "\n",
+			"systemd-timesyncd.service": "[Service]\nExecStart=/y\n[Install]\nWantedBy=multi-user.target\n",
+		} {
+			if err := os.WriteFile(filepath.Join(units, name), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Symlink("/usr/lib/systemd/system/systemd-timesyncd.service", filepath.Join(wants, "systemd-timesyncd.service")); err != nil {
+			t.Fatal(err)
+		}
+		plan := resolved(t, root, Keep{Unit: "chrony.service", Off: []string{"systemd-timesyncd.service"}})
+		if len(plan.Steps) != steps || (len(plan.Person) > 0) != (steps == 0) {
+			t.Errorf("%s: %+v, a person: %+v", install, plan.Steps, plan.Person)
+		}
+	}
+}
+
 // resolved plans one change for a file tree.
 func resolved(t *testing.T, root string, c remediate.Change) *remediate.Plan {
 	t.Helper()
