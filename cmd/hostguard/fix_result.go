@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/hostguard/hostguard/internal/printable"
@@ -134,7 +135,7 @@ func (r *fixResult) decide() {
 		r.ExitCode = exitFailed
 	case len(r.Pending) > 0:
 		r.ExitCode = exitPending
-	case r.After.ExitCode != exitOK || len(r.Conflicts) > 0:
+	case r.After.ExitCode != exitOK || len(r.Conflicts) > 0 || slices.ContainsFunc(r.Recovered, func(x recovered) bool { return len(x.Conflicts) > 0 }):
 		r.ExitCode = exitLeft
 	}
 }
