@@ -246,7 +246,11 @@ func (h *Host) write(path string, content []byte, mode fs.FileMode) error {
 		err = os.MkdirAll(filepath.Dir(place), 0o755)
 	}
 	if err == nil {
+		// A program that this process starts meanwhile would have a program of ours
+		// open for writing, which then cannot be run.
+		syscall.ForkLock.RLock()
 		err = os.WriteFile(place, content, mode)
+		syscall.ForkLock.RUnlock()
 	}
 	if err == nil {
 		err = os.Chmod(place, mode)
