@@ -12,6 +12,7 @@ import (
 
 	"github.com/hostguard/hostguard/checks"
 	"github.com/hostguard/hostguard/internal/host"
+	"github.com/hostguard/hostguard/internal/lazyregexp"
 	"github.com/hostguard/hostguard/internal/quantity"
 	"github.com/hostguard/hostguard/internal/springconf"
 )
@@ -70,7 +71,7 @@ var Checks = []checks.Check{
 		Looks:   looksAtApps + " Lists variables whose names say that they hold a password, secret or token.",
 		Blind:   "Secrets under other names.",
 		Needs:   host.Root,
-		Binding: checks.Params(environmentParams{Words: []string{"password", "passwd", "secret", "token", "private_key"}}, environmentSecrets),
+		Binding: checks.Params(environmentParams{Words: []string{"pass", "pwd", "secret", "token", "private_key"}}, environmentSecrets),
 	},
 	{
 		Name:    "connector-drift",
@@ -163,10 +164,13 @@ func distinctErrors(list []error) []error {
 // isSecretName reports whether what has this name is not to be shown.
 func isSecretName(name string) bool {
 	lower := strings.ToLower(name)
-	return slices.ContainsFunc([]string{"password", "passwd", "secret", "token", "privatekey", "private-key", "private_key"}, func(word string) bool {
+	return slices.ContainsFunc([]string{"pass", "pwd", "secret", "token", "privatekey", "private-key", "private_key"}, func(word string) bool {
 		return strings.Contains(lower, word)
 	})
 }
+
+// userInfo is what logs in within a URL.
+var userInfo = lazyregexp.New(`://[^/?#]*@`)
 
 // shown is a setting's value as evidence may hold it.
 func shown(key, value string) string {
@@ -175,6 +179,8 @@ func shown(key, value string) string {
 		return "nothing"
 	case isSecretName(key):
 		return "a value"
+	case userInfo().MatchString(value):
+		return "a value with a login in it"
 	case len(value) > 200:
 		return value[:200] + "…"
 	}

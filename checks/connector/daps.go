@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+	"strings"
 
 	"github.com/hostguard/hostguard/checks"
 	"github.com/hostguard/hostguard/internal/host"
@@ -54,7 +55,7 @@ func judgeDAPS(all []host.ConnectorApps, look func(app host.ConnectorApp, inside
 		}
 		for _, app := range apps {
 			if on, seen := o.setting(app, dapsOn); seen {
-				if on.Text.Reveal() != "true" {
+				if !strings.EqualFold(on.Text.Reveal(), "true") { // Spring reads TRUE as true
 					o.bad = append(o.bad, at(app, dapsOn, on, "true", shown(dapsOn, on.Text.Reveal())))
 					continue // the rest of it is not in use
 				}

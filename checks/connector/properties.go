@@ -69,7 +69,10 @@ func (p propertiesParams) demands() []demand {
 	var list []demand
 	for key, values := range p.Equal {
 		allowed := strings.Split(values, "|")
-		list = append(list, demand{key, either(allowed), func(v string) bool { return slices.Contains(allowed, v) }})
+		list = append(list, demand{key, either(allowed), func(v string) bool {
+			return slices.Contains(allowed, v) || slices.Contains(allowed, strings.ToLower(v)) || // Spring reads TRUE as true
+				slices.Contains(allowed, "false") && strings.EqualFold(strings.TrimSpace(v), "false")
+		}})
 	}
 	for key, values := range p.Subset {
 		allowed := strings.Split(values, ",")
@@ -90,9 +93,9 @@ func (p propertiesParams) demands() []demand {
 		list = append(list, demand{key, "another than the published one", func(v string) bool {
 			return strings.TrimSpace(v) != "" && !slices.ContainsFunc(published, func(p string) bool {
 				if start, any := strings.CutSuffix(p, "*"); any {
-					return strings.HasPrefix(v, start)
+					return strings.HasPrefix(strings.ToLower(v), strings.ToLower(start)) // a URI's host has no case
 				}
-				return v == p
+				return strings.EqualFold(strings.TrimSpace(v), p)
 			})
 		}})
 	}

@@ -3,6 +3,7 @@ package connector
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/hostguard/hostguard/internal/host"
 	propertyfile "github.com/hostguard/hostguard/internal/properties"
 	"github.com/hostguard/hostguard/internal/springconf"
+	"github.com/hostguard/hostguard/internal/valuefile"
 )
 
 // publishedWords are the passwords of TRUE Connector's published files and of
@@ -34,23 +36,59 @@ var publishedHashes = []string{
 	"$2a$10$MQ5grDaIqDpBjMlG78PFduv.AMRe9cs0CNm/V4cgUubrqdGTFCH3m",
 }
 
-// isPublished reports whether a setting has a published secret for a value.
+// isPublished reports whether a setting has a published secret for a value, or
+// within it: in a URL, in JSON, among a program's options. Case does not count:
+// who guesses tries others, too.
 func isPublished(key, value string) bool {
 	value = strings.TrimSpace(value)
-	return slices.Contains(publishedWords, value) || slices.Contains(publishedHashes, value) ||
-		slices.Contains(publishedGuesses, value) && isSecretName(key)
+	if mentions([]byte(value), isDelimiter) {
+		return true
+	}
+	if !isSecretName(key) {
+		return false
+	}
+	// H2 takes two passwords in one setting: that of the file, that of the user.
+	parts := strings.Fields(value)
+	if len(parts) == 2 && (parts[0] == "file_password" || parts[0] == "file_12345") {
+		return true
+	}
+	isGuess := func(word string) bool { return slices.Contains(publishedGuesses, strings.ToLower(word)) }
+	return isGuess(value) || len(parts) == 2 && isGuess(parts[1])
 }
 
-// mentionsPublished reports whether a text holds a published password.
-func mentionsPublished(line []byte) bool {
-	for _, list := range [][]string{publishedWords, publishedHashes} {
-		for _, word := range list {
-			if i := bytes.Index(line, []byte(word)); i >= 0 && isEdge(line, i-1) && isEdge(line, i+len(word)) {
-				return true
-			}
+// mentionsPublished reports whether a text holds a published password, in
+// whatever case, or a published hash.
+func mentionsPublished(text []byte) bool { return mentions(text, isEdge) }
+
+func mentions(text []byte, edge func(text []byte, i int) bool) bool {
+	lower := bytes.ToLower(text)
+	for _, word := range publishedWords {
+		if holds(lower, strings.ToLower(word), edge) {
+			return true
 		}
 	}
-	return false
+	return slices.ContainsFunc(publishedHashes, func(hash string) bool { return holds(text, hash, edge) })
+}
+
+// holds reports whether a word stands anywhere in a text by itself.
+func holds(text []byte, word string, edge func(text []byte, i int) bool) bool {
+	for from := 0; ; {
+		i := bytes.Index(text[from:], []byte(word))
+		if i < 0 {
+			return false
+		}
+		i += from
+		if edge(text, i-1) && edge(text, i+len(word)) {
+			return true
+		}
+		from = i + 1
+	}
+}
+
+// isDelimiter reports whether a value's part may begin or end at i: a password of
+// one's own may hold other signs.
+func isDelimiter(text []byte, i int) bool {
+	return i < 0 || i >= len(text) || strings.IndexByte(" \t\r\n:@;=,\"'&{}[]()|\\", text[i]) >= 0
 }
 
 // isEdge reports whether no letter or digit stands at i.
@@ -84,6 +122,11 @@ func judgePublished(all []host.ConnectorApps) (checks.Verdict, error) {
 		for _, app := range c.Apps {
 			for _, v := range app.Env {
 				o.variable(v)
+			}
+			for i, word := range app.Service.Command {
+				if mentionsPublished([]byte(word.Reveal())) {
+					o.bad = append(o.bad, checks.Evidence{Source: app.Service.File, Line: app.Service.Line, Key: fmt.Sprintf("%s: command, word %d", subject(app), i+1), Want: wantOwn, Got: gotPublished})
+				}
 			}
 			if app.ConfigErr != nil && app.Role != host.RoleOther {
 				o.unknown = append(o.unknown, app.ConfigErr)
@@ -132,11 +175,21 @@ func (o *outcome) publishedIn(f host.ConfigFile) {
 			}
 		}
 	} else {
+		seen := map[int]bool{} // a YAML value may be published only by its key, or be written with escapes
+		if ext := path.Ext(f.Path); ext == ".yml" || ext == ".yaml" {
+			values, _ := valuefile.YAML(f.Data) // what is no YAML is read as lines alone
+			for _, v := range values {
+				if isPublished(v.Key, v.Text) && !seen[v.Line] {
+					seen[v.Line] = true
+					o.bad = append(o.bad, checks.Evidence{Source: f.Path, Line: v.Line, Key: v.Key, Want: wantOwn, Got: gotPublished})
+				}
+			}
+		}
 		line := 0
 		for text := range bytes.Lines(f.Data) {
 			line++
 			trimmed := bytes.TrimSpace(text)
-			if bytes.HasPrefix(trimmed, []byte("#")) || !mentionsPublished(trimmed) {
+			if seen[line] || bytes.HasPrefix(trimmed, []byte("#")) || !mentionsPublished(trimmed) {
 				continue
 			}
 			o.bad = append(o.bad, checks.Evidence{Source: f.Path, Line: line, Want: wantOwn, Got: gotPublished})
