@@ -267,12 +267,28 @@ func (a *App) raw(key string, layers []*layer) (Value, bool, error) {
 		}
 	}
 	for _, l := range layers {
-		if p, found := l.get(key); found {
+		if p, found := l.bound(key); found {
 			at := Place{l.name, p.Line, key}
 			return Value{Set: true, Text: secret.New(p.Value), Place: at, Origin: at}, true, nil
 		}
 	}
 	return Value{}, false, nil
+}
+
+// bound returns a property of a file. What Spring Boot and Camel bind themselves
+// may be spelt otherwise: server.ssl.keyStore, server.ssl.ENABLED.
+func (l *layer) bound(key string) (properties.Property, bool) {
+	p, found := l.get(key)
+	if found || !strings.HasPrefix(key, "server.") && !strings.HasPrefix(key, "spring.") && !strings.HasPrefix(key, "camel.") {
+		return p, found
+	}
+	uniform := strings.NewReplacer("-", "", "_", "")
+	for _, k := range slices.Backward(l.keys) { // the last one counts
+		if len(k) >= len(key)/2 && strings.EqualFold(uniform.Replace(k), uniform.Replace(key)) {
+			return l.get(k)
+		}
+	}
+	return p, false
 }
 
 // variables are the names by which the environment may set a property, those of

@@ -46,6 +46,7 @@ func TestProperty(t *testing.T) {
 		"a default":                         {nil, nil, []File{file(app, "k=${V:d}")}, "d /cfg/application.properties:1 /cfg/application.properties:1"},
 		"a longer text":                     {env("V=v"), nil, []File{file(app, "k=a${V}b")}, "avb /cfg/application.properties:1 /cfg/application.properties:1"},
 		"overridden by the environment":     {env("K=v"), nil, []File{file(app, "k=w")}, "v c.yml:1 .env:1"},
+		"the application's key otherwise":   {nil, nil, []File{file(app, "K=w")}, "unset"},
 		"set nowhere":                       {nil, nil, []File{file(app, "j=w")}, "unset"},
 		"a variable that only a shell has":  {env("V=?"), nil, []File{file(app, "k=${V}")}, `depends on the variable "FROM_SHELL"`},
 		"it does not matter here":           {env("V=?"), nil, []File{file(app, "k=v")}, "v /cfg/application.properties:1 /cfg/application.properties:1"},
@@ -132,4 +133,19 @@ func FuzzProperty(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestBoundKeys: what Spring Boot binds itself may be spelt in several ways.
+func TestBoundKeys(t *testing.T) {
+	t.Parallel()
+	for written, want := range map[string]string{
+		"server.ssl.key-store": "v", "server.ssl.keyStore": "v", "server.ssl.KEY_STORE": "v", "Server.SSL.key_store": "v",
+		"server.sslkeystore": "", "server.ssl.key-store-type": "", "server.ssl.key-stor": "",
+	} {
+		a := New(nil, nil, []File{{Name: "/cfg/application.properties", Data: []byte(written + "=v\n")}})
+		v, err := a.Property("server.ssl.key-store")
+		if err != nil || v.Text.Reveal() != want || v.Set != (want != "") {
+			t.Errorf("%s: %q, %v", written, v.Text.Reveal(), err)
+		}
+	}
 }
