@@ -19,6 +19,9 @@ type Check struct {
 	Looks string    // what is looked at, in a sentence or two for `hostguard explain`
 	Blind string    // what this way of looking cannot see
 	Needs host.Caps // unmet: the runner answers for the check, which never guesses
+
+	// Primitive: it is for rules on any system, whether one of ours uses it or not.
+	Primitive bool
 	Binding
 }
 

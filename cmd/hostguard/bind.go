@@ -292,7 +292,7 @@ func validate(set *rules.Set, families [][]checks.Check) strictyaml.Errors {
 		errs = append(errs, validateEntries(set, &set.Profiles[i], known)...)
 	}
 	for _, name := range slices.Sorted(maps.Keys(known)) {
-		if !used[name] {
+		if !used[name] && !known[name].Primitive {
 			errs = append(errs, strictyaml.Error{Msg: fmt.Sprintf("check %s: no rule uses it", name)})
 		}
 	}
