@@ -245,10 +245,14 @@ func hostilities() []hostility {
 		}
 		write(w, "{}]")
 	})), docker)
-	add("docker names things with escape codes", dockerSocket(dockerServing(hostileDocker)), map[string]want{
+	named := map[string]want{
 		"SVC-011": fails("4445", `\x1b[2J`), "DOCK-004": fails("/srv/"), "AUD-014": {status: checks.NotApplicable},
-		"AUD-022": fails("/srv/"), "NET-001": unknown(), "NET-002": unknown(), "NET-003": unknown(),
-	}, `\x1b[2J`)
+		"AUD-022": fails("/srv/"), "DOCK-007": fails("docker.sock"), "DOCK-014": fails(`\x1b[2J`), "DOCK-019": fails("live-restore"),
+	}
+	for _, rule := range strings.Fields("NET-001 NET-002 NET-003 DOCK-011 DOCK-012 DOCK-013 DOCK-015 DOCK-016 DOCK-017 DOCK-018 DOCK-021 HW-003") {
+		named[rule] = unknown()
+	}
+	add("docker names things with escape codes", dockerSocket(dockerServing(hostileDocker)), named, `\x1b[2J`)
 
 	// Files that are none, or without end.
 	dropIn := func(name string, make string) func(*testing.T, *lab.Host) func() {

@@ -216,6 +216,12 @@ func (h *Host) Glob(pattern string) ([]string, error) {
 	return paths, nil
 }
 
+// literally is the pattern for Glob that matches a name and no other: those of
+// units hold backslashes, see systemd-escape(1).
+func literally(name string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(name)
+}
+
 func (h *Host) globIn(dir, part string) ([]string, error) {
 	if !strings.ContainsAny(part, `*?[\`) {
 		name := path.Join(dir, part)

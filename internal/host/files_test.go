@@ -195,3 +195,13 @@ func TestLstatAndReadlinkLookAtTheLinkItself(t *testing.T) {
 		t.Errorf("Stat = %v, %v; want the file", info, err)
 	}
 }
+
+// Units are named with backslashes by systemd-escape(1).
+func TestGlobOfANameWithSpecialCharacters(t *testing.T) {
+	t.Parallel()
+	h := New(Options{Root: tree(t, `etc/a\x2db*[?].d/x.conf`, "etc/ax2dbbq.d/y.conf")})
+	found, err := h.Glob("/etc/" + literally(`a\x2db*[?].d`) + "/*.conf")
+	if want := []string{`/etc/a\x2db*[?].d/x.conf`}; err != nil || !slices.Equal(found, want) {
+		t.Errorf("%q %v, want %q", found, err, want)
+	}
+}

@@ -307,7 +307,7 @@ func (h *Host) eachEntry(file, unit string, hand func(e unitfile.Entry, file str
 	_, kind, _ := strings.Cut(unit, ".")
 	for _, sub := range []string{kind + ".d", unit + ".d"} { // what is for all units of its kind comes below
 		for _, dir := range slices.Backward(dropInDirs) {
-			more, err := h.Glob(dir + "/" + sub + "/*.conf")
+			more, err := h.Glob(dir + "/" + literally(sub) + "/*.conf")
 			if err != nil {
 				return fmt.Errorf("cannot tell how sshd is started: %w", err)
 			}
