@@ -24,8 +24,8 @@ import (
 )
 
 const (
-	hostilePeak    = 64 << 10         // KiB that a check may take, whatever it meets …
-	crowdedPeak    = 128 << 10        // … and with a hundred thousand accounts
+	hostilePeak    = 80 << 10         // KiB that a check may take, whatever it meets …
+	crowdedPeak    = 160 << 10        // … and with a hundred thousand accounts
 	hostileTimeout = 20 * time.Second // and how long, well below the usual --timeout
 	secretMark     = "$6$SECRET$OF.THE.HOST"
 )
