@@ -138,7 +138,9 @@ func ofVolume(point string) bool {
 // rules at this boot: those that systemd saw active before auditd.service was.
 // What is not found out is left out.
 func (h *Host) mountedEarly(ctx context.Context, mounts []Mount) map[string]bool {
-	early := map[string]bool{"/": true}
+	// These the service manager mounts before it starts anything, see
+	// https://systemd.io/API_FILE_SYSTEMS/.
+	early := map[string]bool{"/": true, "/run": true, "/dev": true, "/proc": true, "/sys": true}
 	if h.systemdAnswers(ctx) != nil {
 		return early
 	}
