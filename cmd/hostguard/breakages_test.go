@@ -268,13 +268,13 @@ func breakages() []breakage {
 		func(h testHost) { commands("systemctl --quiet disable postgresql.service")(h); undo(h) },
 		map[string]want{"SVC-003": fails("/etc/systemd/system/postgresql.service")})
 	add("an unknown program listens on all addresses",
-		commands("systemd-run --quiet --unit=stray busybox nc -ll -p 4444 -e /bin/true"), commands("systemctl stop stray.service"),
+		commands("systemd-run --quiet --unit=stray --service-type=exec busybox nc -ll -p 4444 -e /bin/true"), commands("systemctl stop stray.service"),
 		map[string]want{"SVC-010": fails("stray.service"), "SVC-011": fails("4444", "stray.service"), "NET-002": fails("4444", "stray.service")})
-	apply, undo = file("/etc/systemd/system/stray-server.service",
+	strayApply, strayUndo := file("/etc/systemd/system/stray-server.service",
 		"[Service]\nExecStart=/bin/busybox nc -ll -p 4445 -e /bin/true\n[Install]\nWantedBy=multi-user.target\n", commands("systemctl daemon-reload"))
 	add("an unknown unit runs and is started at boot",
-		func(h testHost) { apply(h); commands("systemctl --quiet enable --now stray-server.service")(h) },
-		func(h testHost) { commands("systemctl --quiet disable --now stray-server.service")(h); undo(h) },
+		func(h testHost) { strayApply(h); commands("systemctl --quiet enable --now stray-server.service")(h) },
+		func(h testHost) { commands("systemctl --quiet disable --now stray-server.service")(h); strayUndo(h) },
 		map[string]want{"SVC-010": fails("stray-server.service"), "SVC-011": fails("4445", "stray-server.service"), "NET-002": fails("4445", "stray-server.service")})
 
 	// TC-16

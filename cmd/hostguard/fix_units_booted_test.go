@@ -22,7 +22,10 @@ func TestFixStopsAndStartsUnitsOfEverySort(t *testing.T) {
 	enable := func(h *lab.Host, names ...string) {
 		h.Must("systemctl", "daemon-reload")
 		h.Must("systemctl", "reset-failed") // the starts of earlier cases, which are limited
-		h.Must(append([]string{"systemctl", "--quiet", "enable", "--now"}, names...)...)
+		h.Must(append([]string{"systemctl", "--quiet", "enable"}, names...)...)
+		for _, name := range names {
+			h.Must("systemctl", "start", name)
+		}
 	}
 	disable := func(h *lab.Host, names ...string) {
 		for _, name := range names {
@@ -240,18 +243,18 @@ func TestFixStopsAndStartsUnitsOfEverySort(t *testing.T) {
 
 	t.Run("all at once", func(t *testing.T) {
 		h := h.For(t)
-		unit(h, "speak.socket", "[Socket]\nListenStream=/run/speak\n[Install]\nWantedBy=sockets.target\n")
-		unit(h, "speak.service", service)
+		unit(h, "murmur.socket", "[Socket]\nListenStream=/run/murmur\n[Install]\nWantedBy=sockets.target\n")
+		unit(h, "murmur.service", service)
 		unit(h, "ntpd.service", service+wanted)
-		enable(h, "nginx.service", "speak.socket", "ntpd.service")
-		h.Must("systemctl", "start", "speak.service")
+		enable(h, "nginx.service", "murmur.socket", "ntpd.service")
+		h.Must("systemctl", "start", "murmur.service")
 		h.Must("mv", "/etc/chrony/conf.d/lab.conf", "/root/lab.conf")
 		h.Must("systemctl", "--quiet", "disable", "--now", "docker.service", "docker.socket", "containerd.service")
 		defer func() {
 			h.Must("systemctl", "--quiet", "enable", "--now", "docker.service", "docker.socket", "containerd.service")
 			h.Must("mv", "/root/lab.conf", "/etc/chrony/conf.d/lab.conf")
 			h.Must("systemctl", "--quiet", "disable", "--now", "nginx.service")
-			disable(h, "speak.socket", "speak.service", "ntpd.service")
+			disable(h, "murmur.socket", "murmur.service", "ntpd.service")
 		}()
 		ids := []string{"SVC-001", "SVC-010", "SVC-011", "CLK-001", "CLK-002", "DOCK-002", "DOCK-003"}
 		broken := observe(t, h)
