@@ -204,7 +204,10 @@ func (h *Host) rootlessOptions(u User, processes []Process) (dockerconf.Options,
 			continue
 		}
 		argv, err := p.Argv()
-		if err == nil && len(argv) > 1 {
+		if err == nil && len(argv) == 0 { // it ended, is being started, or its user wiped it
+			err = fmt.Errorf("process %d shows no command line", p.PID)
+		}
+		if err == nil {
 			flags, err = dockerconf.ParseFlags(fmt.Sprintf("process %d", p.PID), 0, argv[1:])
 		}
 		if err != nil {

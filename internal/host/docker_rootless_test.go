@@ -1,6 +1,8 @@
 package host
 
 import (
+	"bufio"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -81,12 +83,13 @@ func TestRootlessDocker(t *testing.T) {
 	})
 }
 
-// heldHelper makes this test program wait until its input ends, whatever its
-// arguments are.
+// heldHelper makes this test program say that it runs and wait until its input
+// ends, whatever its arguments are.
 const heldHelper = "HOSTGUARD_TEST_HELD_HELPER"
 
 func init() {
 	if os.Getenv(heldHelper) != "" {
+		fmt.Println("running")
 		io.Copy(io.Discard, os.Stdin)
 		os.Exit(0)
 	}
@@ -101,14 +104,22 @@ func TestRootlessProcess(t *testing.T) {
 		cmd := exec.Command(os.Args[0])
 		cmd.Args, cmd.Env = append([]string{"dockerd"}, args...), []string{heldHelper + "=1"}
 		input, err := cmd.StdinPipe()
-		if err == nil {
-			err = cmd.Start()
-		}
 		if err != nil {
+			t.Fatal(err)
+		}
+		output, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
 		defer cmd.Wait()
 		defer input.Close()
+		// What was just started shows no command line until the kernel has laid it out.
+		if _, err := bufio.NewReader(output).ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
 		return h.layRootless(User{Name: "u", UID: 1000, Home: "/home/u"}, []Process{{PID: cmd.Process.Pid, UID: 1000, Exe: "/opt/dockerd"}}, nil)
 	}
 	d, err := lay("--data-root=/home/u/other", "-H", "unix:///home/u/s")
@@ -123,5 +134,10 @@ func TestRootlessProcess(t *testing.T) {
 		if _, err := lay(args); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v", args, err)
 		}
+	}
+	const ended = 1 << 30 // has no command line, as a process that wiped its own
+	_, err = h.layRootless(User{Name: "u", UID: 1000, Home: "/home/u"}, []Process{{PID: ended, UID: 1000, Exe: "/opt/dockerd"}}, nil)
+	if err == nil || !strings.Contains(err.Error(), "shows no command line") {
+		t.Errorf("no command line: %v", err)
 	}
 }

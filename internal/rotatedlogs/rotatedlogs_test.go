@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hostguard/hostguard/internal/lab"
 )
 
 func TestDay(t *testing.T) {
@@ -168,9 +170,7 @@ func TestFindIsBounded(t *testing.T) {
 // Another file system in the volume, as a bind mount of /etc would be.
 func TestNoOtherFileSystemIsEntered(t *testing.T) {
 	t.Parallel()
-	if os.Geteuid() != 0 {
-		t.Skip("mounting needs root")
-	}
+	lab.Need(t, lab.Root)
 	root, _ := tree(t)
 	at := filepath.Join(root.Name(), "mounted")
 	must(t, os.Mkdir(at, 0o755))

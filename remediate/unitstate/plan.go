@@ -47,6 +47,9 @@ func Make(ctx context.Context, h *host.Host, wants map[string]Want, files map[st
 	if len(wants) == 0 {
 		return Plan{}, nil
 	}
+	if err := answerable(h.Running(), runs(), wants); err != nil {
+		return Plan{}, err
+	}
 	p := planner{actor: New(h.Root()), files: newOverlay(h, files), wants: map[string]Want{}, refused: map[string]string{}, seen: map[string]unit{}}
 	var err error
 	if p.tree, err = unitfile.Open(p.files); err != nil {
@@ -68,6 +71,17 @@ func Make(ctx context.Context, h *host.Host, wants map[string]Want, files map[st
 		return Plan{}, err
 	}
 	return p.plan(ctx)
+}
+
+// answerable refuses to plan what nobody would do: without systemd a running
+// host's units are neither started nor stopped.
+func answerable(running, systemd bool, wants map[string]Want) error {
+	for _, name := range slices.Sorted(maps.Keys(wants)) {
+		if running && !systemd && wants[name].Active != nil {
+			return fmt.Errorf("cannot start or stop %s: systemd is not the running service manager", name)
+		}
+	}
+	return nil
 }
 
 type planner struct {

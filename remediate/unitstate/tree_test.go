@@ -115,3 +115,23 @@ func TestUnitThatIsAboutToBeWritten(t *testing.T) {
 		t.Errorf("without its file: %+v, %v", plan, err)
 	}
 }
+
+// Without systemd nobody starts a unit: a plan that counted on it would be made,
+// not help, and be taken back.
+func TestNothingIsStartedWithoutSystemd(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		running, systemd bool
+		want             Want
+		refused          bool
+	}{
+		{true, false, On, true},
+		{true, false, Want{Enabled: On.Enabled}, false},
+		{true, true, On, false},
+		{false, false, On, false}, // a tree's next boot starts it
+	} {
+		if err := answerable(c.running, c.systemd, map[string]Want{"x.service": c.want}); (err != nil) != c.refused {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}
