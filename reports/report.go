@@ -8,6 +8,7 @@ package reports
 
 import (
 	"cmp"
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -225,7 +226,7 @@ func newFinding(o Outcome) Finding {
 	// Unknown never passes, whatever the runner handed over.
 	switch err := o.Finding.Err; {
 	case err != nil && err.Error() != "":
-		f.Status, f.Error = checks.Error, text(err.Error())
+		f.Status, f.Error = checks.Error, text(message(err))
 	case err != nil, f.Status < checks.Pass, f.Status >= checks.Error:
 		f.Status, f.Error = checks.Error, "the look ended without a verdict and without saying why: report this as a defect"
 	}
@@ -247,6 +248,19 @@ func evidence(seen []checks.Evidence) []checks.Evidence {
 
 // text makes a string of the host fit for the report.
 func text(s string) string { return printable.Clip(s, maxText) }
+
+// message is an error's text, with joined errors one after the other on one line.
+func message(err error) string {
+	joined, is := err.(interface{ Unwrap() []error })
+	if !is || err.Error() != errors.Join(joined.Unwrap()...).Error() { // fmt.Errorf has several, too, and words of its own
+		return err.Error()
+	}
+	var each []string
+	for _, err := range joined.Unwrap() {
+		each = append(each, message(err))
+	}
+	return strings.Join(each, "; ")
+}
 
 // line makes the words of a rule fit for the report, on one line.
 func line(s string) string { return printable.Text(strings.ReplaceAll(s, "\n", " ")) }

@@ -404,7 +404,8 @@ func (t *textWriter) line(s string) {
 func (t *textWriter) brief(s string) string { return t.cut(s, briefValue) }
 
 func (t *textWriter) cut(s string, max int) string {
-	if t.Verbose || len(s) <= max {
+	const worth = 40 // what says that something is left out takes as much
+	if t.Verbose || len(s) <= max+worth {
 		return s
 	}
 	return fmt.Sprintf("%s ... [%d more characters, --verbose]", s[:max], len(s)-max)

@@ -187,3 +187,23 @@ func TestFirstLine(t *testing.T) {
 		}
 	}
 }
+
+// Several causes are told on one line; a newline within one stays what it is.
+func TestJoinedErrors(t *testing.T) {
+	t.Parallel()
+	a, b := errors.New("cannot a"), errors.New("cannot\nb")
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{a, "cannot a"},
+		{errors.Join(a, b), `cannot a; cannot\nb`},
+		{errors.Join(a, errors.Join(b, a)), `cannot a; cannot\nb; cannot a`},
+		{fmt.Errorf("%w, and so %w", a, a), "cannot a, and so cannot a"},
+	} {
+		f := newFinding(Outcome{Rule: &rules.Rule{}, Finding: checks.Finding{Err: c.err}})
+		if f.Error != c.want {
+			t.Errorf("%q: got %s, want %s", c.err, f.Error, c.want)
+		}
+	}
+}
