@@ -47,7 +47,10 @@ type Standing struct {
 
 // Case is what a remediator is asked about.
 type Case struct {
-	Finding checks.Finding // a failure; its Repair is the check's word on what is lacking
+	// Finding is a failure, or one that does not apply yet (checks.NotApplicable)
+	// and would fail once what fix itself makes is there. Its Repair is the check's
+	// word on what is lacking.
+	Finding checks.Finding
 	Config  *config.Config
 }
 

@@ -18,6 +18,7 @@ type wish struct {
 	change  Change
 	rules   []string
 	risk    Risk
+	along   bool            // resolved only where something else is moved
 	touched map[string]bool // targets that it set
 }
 
@@ -30,21 +31,31 @@ type Wishes struct {
 }
 
 // Collect asks the remediators about the findings that fail. Failures that
-// none repairs are tasks for a person; hint gives the words for a rule.
+// none repairs are tasks for a person; hint gives the words for a rule. What is
+// proposed for one that does not apply yet (see Case) goes along with the rest.
 func Collect(findings []checks.Finding, check func(rule string) string, hint func(rule string) string, remediators []Remediator, standing []Standing, cfg *config.Config) *Wishes {
 	w := &Wishes{}
 	for _, f := range findings {
-		if f.Status != checks.Fail {
+		along := f.Status == checks.NotApplicable && f.Repair != nil
+		if f.Status != checks.Fail && !along {
 			continue
 		}
 		i := slices.IndexFunc(remediators, func(r Remediator) bool { return r.Check == check(f.Rule) })
+		if along {
+			if i >= 0 {
+				for _, c := range remediators[i].Propose(Case{Finding: f, Config: cfg}).Changes {
+					w.add(wish{change: c, rules: []string{f.Rule}, risk: remediators[i].Risk, along: true})
+				}
+			}
+			continue
+		}
 		if i < 0 {
 			w.person = append(w.person, Task{[]string{f.Rule}, hint(f.Rule)})
 			continue
 		}
 		proposal := remediators[i].Propose(Case{Finding: f, Config: cfg})
 		for _, c := range proposal.Changes {
-			w.add(c, []string{f.Rule}, remediators[i].Risk)
+			w.add(wish{change: c, rules: []string{f.Rule}, risk: remediators[i].Risk})
 		}
 		for _, text := range proposal.Person {
 			w.person = append(w.person, Task{[]string{f.Rule}, text})
@@ -55,23 +66,39 @@ func Collect(findings []checks.Finding, check func(rule string) string, hint fun
 	}
 	for _, s := range standing {
 		for _, c := range s.Propose(cfg) {
-			w.add(c, nil, s.Risk)
+			w.add(wish{change: c, risk: s.Risk})
 		}
 	}
 	return w
 }
 
-func (w *Wishes) add(c Change, rules []string, risk Risk) {
+func (w *Wishes) add(x wish) {
 	for i := range w.list {
-		if reflect.DeepEqual(w.list[i].change, c) {
-			w.list[i].rules = union(w.list[i].rules, rules)
-			if grows[risk] > grows[w.list[i].risk] {
-				w.list[i].risk = risk
+		if old := &w.list[i]; reflect.DeepEqual(old.change, x.change) {
+			old.rules = union(old.rules, x.rules)
+			old.along = old.along && x.along
+			if grows[x.risk] > grows[old.risk] {
+				old.risk = x.risk
 			}
 			return
 		}
 	}
-	w.list = append(w.list, wish{change: c, rules: rules, risk: risk})
+	w.list = append(w.list, x)
+}
+
+// inTurn is the order in which wishes are resolved: what only goes along comes last.
+func (w *Wishes) inTurn() []wish {
+	list := slices.Clone(w.list)
+	slices.SortStableFunc(list, func(a, b wish) int {
+		switch {
+		case a.along == b.along:
+			return 0
+		case b.along:
+			return -1
+		}
+		return 1
+	})
+	return list
 }
 
 // Resolve asks the host what the wishes take, and folds them into a plan. A
@@ -80,7 +107,10 @@ func (w *Wishes) add(c Change, rules []string, risk Risk) {
 func Resolve(ctx context.Context, h *host.Host, w *Wishes) (*Plan, error) {
 	d := &Draft{root: h.Root()}
 	var done []wish
-	for _, x := range w.list {
+	for _, x := range w.inTurn() {
+		if x.along && !slices.ContainsFunc(d.parts.steps, draftStep.moves) {
+			continue
+		}
 		before := d.parts.clone()
 		x.touched = map[string]bool{}
 		d.asking = x

@@ -233,3 +233,39 @@ func TestSavedPlans(t *testing.T) {
 		}
 	}
 }
+
+// What does not apply yet is changed together with something else, and never alone.
+func TestWhatDoesNotApplyYetGoesAlong(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		fails   []string
+		targets []string
+	}{
+		"alone":                     {nil, nil},
+		"beside what fails":         {[]string{"R-2"}, []string{"f", "own"}},
+		"beside what needs nothing": {[]string{"R-3"}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			k := lines(map[string]string{"f": "old\n"})
+			changes := map[string][]Change{"R-1": {addLine{&k, "own", "x", ""}}, "R-2": {addLine{&k, "f", "a", ""}}, "R-3": {addLine{&k, "f", "old", ""}}}
+			r := Remediator{Check: "toy", Risk: Safe, Propose: func(c Case) Proposal { return Proposal{Changes: changes[c.Finding.Rule]} }}
+			yet := checks.Inapplicable("not there yet")
+			never := yet
+			yet.Repair = "it"
+			findings := append([]checks.Finding{{Rule: "R-1", Verdict: yet}, {Rule: "R-2", Verdict: never}}, failing(c.fails...)...)
+			w := Collect(findings, func(string) string { return "toy" }, func(string) string { return "by hand" }, []Remediator{r}, nil, &config.Config{})
+			p, err := Resolve(t.Context(), tree(t), w)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var targets []string
+			for _, s := range p.Steps {
+				targets = append(targets, s.Target)
+			}
+			if !slices.Equal(targets, c.targets) || len(p.Person) > 0 {
+				t.Errorf("steps on %q, want %q; for a person: %v", targets, c.targets, p.Person)
+			}
+		})
+	}
+}

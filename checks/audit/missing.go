@@ -156,7 +156,11 @@ func uncovered(ctx context.Context, h *host.Host, watches []Watch, files host.Au
 		return nil, nil, err
 	}
 	for _, w := range watches {
-		sides, _, _, err := lookAt(ctx, h, w.Params)
+		targets, _, _, err := findTargets(ctx, h, w.Params) // none may be there yet
+		var sides bothSides
+		if err == nil {
+			sides, err = sidesOf(ctx, h, targets)
+		}
 		if err != nil {
 			unknown = append(unknown, Unknown{w.Rule, err})
 			continue

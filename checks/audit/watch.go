@@ -70,8 +70,12 @@ type covered struct {
 
 func watch(ctx context.Context, h *host.Host, p WatchParams) (checks.Verdict, error) {
 	sides, absent, verdict, err := lookAt(ctx, h, p)
-	if err != nil || verdict.Status != 0 {
+	if err != nil {
 		return verdict, err
+	}
+	if verdict.Status != 0 {
+		verdict.Repair = p // once one of the paths is there
+		return verdict, nil
 	}
 	v, err := judgeWatch(sides)
 	v.Evidence = append(v.Evidence, absent...)
@@ -85,21 +89,26 @@ func watch(ctx context.Context, h *host.Host, p WatchParams) (checks.Verdict, er
 // with a status ends the look.
 func lookAt(ctx context.Context, h *host.Host, p WatchParams) (sides bothSides, absent []checks.Evidence, v checks.Verdict, err error) {
 	targets, absent, v, err := findTargets(ctx, h, p)
-	if err != nil || v.Status != 0 {
-		return sides, absent, v, err
+	if err == nil && v.Status == 0 {
+		sides, err = sidesOf(ctx, h, targets)
 	}
+	return sides, absent, v, err
+}
+
+// sidesOf says what the kernel and the next boot cover of the targets.
+func sidesOf(ctx context.Context, h *host.Host, targets []target) (bothSides, error) {
 	views, err := h.AuditViews(ctx)
 	if err != nil {
-		return sides, absent, v, err
+		return bothSides{}, err
 	}
 	files, err := h.AuditFiles(ctx)
 	if err != nil {
-		return sides, absent, v, err
+		return bothSides{}, err
 	}
-	sides = bothSides{files: files, loadedErr: views.LoadedErr}
+	sides := bothSides{files: files, loadedErr: views.LoadedErr}
 	if views.Loaded != nil {
 		if sides.status, err = h.AuditStatus(ctx); err != nil {
-			return sides, absent, v, err
+			return bothSides{}, err
 		}
 	}
 	for _, t := range targets {
@@ -109,7 +118,7 @@ func lookAt(ctx context.Context, h *host.Host, p WatchParams) (sides bothSides, 
 		}
 		sides.paths = append(sides.paths, c)
 	}
-	return sides, absent, v, nil
+	return sides, nil
 }
 
 // bothSides is what is known of the targets' coverage.

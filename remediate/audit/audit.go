@@ -7,9 +7,13 @@
 package audit
 
 import (
+	"slices"
+
+	"github.com/hostguard/hostguard/checks"
 	"github.com/hostguard/hostguard/checks/audit"
 	"github.com/hostguard/hostguard/internal/config"
 	"github.com/hostguard/hostguard/remediate"
+	"github.com/hostguard/hostguard/remediate/statedir"
 )
 
 // Remediators are the remediators of this family.
@@ -74,7 +78,8 @@ func change(list ...remediate.Change) remediate.Proposal { return remediate.Prop
 
 func proposeWatch(c remediate.Case) remediate.Proposal {
 	params, ok := c.Finding.Repair.(audit.WatchParams)
-	if !ok {
+	// Of what is not there, a transaction brings along our own folder alone.
+	if !ok || c.Finding.Status == checks.NotApplicable && !slices.Contains(params.Paths, statedir.Path) {
 		return remediate.Proposal{}
 	}
 	return change(Cover{c.Finding.Rule, params})

@@ -211,6 +211,19 @@ func TestFixOfATree(t *testing.T) {
 			future: "/var/lib/hostguard",
 			want:   map[string]string{"/etc/audit/audit.rules": "-w /var/lib/hostguard -p wa -k k\n"},
 		},
+		"the folder of transactions, where nothing else of the rule is there": {
+			rules:  []rule{watching("STATE", audit.WatchParams{Paths: []string{"/etc/hostguard", "/var/lib/hostguard"}}), docker, load},
+			after:  "STATE pass, DOCKER pass, LOAD pass",
+			files:  map[string]string{"/var/lib/": ""},
+			future: "/var/lib/hostguard",
+			want:   map[string]string{"/etc/audit/audit.rules": "-w /var/lib/hostguard -p wa -k k\n"},
+		},
+		"nothing else is wrong, and no transaction begins": {
+			rules: []rule{watching("STATE", audit.WatchParams{Paths: []string{"/var/lib/hostguard"}}), watching("GONE", audit.WatchParams{Paths: []string{"/no/such"}})},
+			after: "STATE not-applicable, GONE not-applicable",
+			files: map[string]string{"/var/lib/": ""},
+			want:  map[string]string{ownFile: ""},
+		},
 		"a file of ours is there, without its last newline": {
 			files: map[string]string{ownFile: "-w /etc/docker -p wa -k k"},
 			rules: []rule{docker, env, load},
