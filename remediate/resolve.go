@@ -7,6 +7,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/hostguard/hostguard/checks"
 	"github.com/hostguard/hostguard/internal/config"
@@ -86,9 +87,32 @@ func (w *Wishes) add(x wish) {
 	w.list = append(w.list, x)
 }
 
+// Placed is a change of what lies at a path. Such changes are resolved in the
+// order of their paths: a folder comes before what lies in it. One without a
+// place keeps its turn.
+type Placed interface{ Place() string }
+
 // inTurn is the order in which wishes are resolved: what only goes along comes last.
 func (w *Wishes) inTurn() []wish {
 	list := slices.Clone(w.list)
+	var turns []int
+	var placed []wish
+	place := func(x wish) string {
+		p, _ := x.change.(Placed)
+		if p == nil {
+			return ""
+		}
+		return p.Place()
+	}
+	for i, x := range list {
+		if place(x) != "" {
+			turns, placed = append(turns, i), append(placed, x)
+		}
+	}
+	slices.SortStableFunc(placed, func(a, b wish) int { return strings.Compare(place(a), place(b)) })
+	for i, turn := range turns {
+		list[turn] = placed[i]
+	}
 	slices.SortStableFunc(list, func(a, b wish) int {
 		switch {
 		case a.along == b.along:

@@ -74,7 +74,7 @@ func (n Narrow) Resolve(ctx context.Context, h *host.Host, d *remediate.Draft) e
 		return err
 	}
 	if n.Owner != nil || n.Group != nil {
-		why, err := shared(h, path.Dir(name))
+		why, err := shared(ctx, h, d, path.Dir(name))
 		if err != nil {
 			return err
 		}
@@ -99,21 +99,47 @@ func mendable(h *host.Host, d *remediate.Draft, name string) (bool, error) {
 	return false, nil
 }
 
-// shared says who else could put another thing in the place of what lies in a folder.
-func shared(h *host.Host, dir string) (string, error) {
+// Place implements remediate.Placed: what becomes of a folder decides what may
+// be changed in it. What a link leads to lies elsewhere.
+func (n Narrow) Place() string {
+	if n.Link {
+		return ""
+	}
+	return n.Path
+}
+
+// shared says who else could put another thing in the place of what lies in a
+// folder, once what the draft closes is closed.
+func shared(ctx context.Context, h *host.Host, d *remediate.Draft, dir string) (string, error) {
 	for at := dir; ; at = path.Dir(at) {
 		m, err := h.TargetMode(at)
-		switch {
-		case err != nil:
+		if err != nil {
 			return "", err
-		case m.UID != 0:
-			return fmt.Sprintf("the folder %s belongs to uid %d", at, m.UID), nil
-		case m.Perm&0o022 != 0:
+		}
+		uid, mode := m.UID, m.Perm
+		if (uid != 0 || mode&0o022 != 0) && d.Has(filestate.ModeKind, at) {
+			if uid, mode, err = drafted(ctx, d, at); err != nil {
+				return "", err
+			}
+		}
+		switch {
+		case uid != 0:
+			return fmt.Sprintf("the folder %s belongs to uid %d", at, uid), nil
+		case mode&0o022 != 0:
 			return fmt.Sprintf("others than root can write the folder %s", at), nil
 		case at == "/":
 			return "", nil
 		}
 	}
+}
+
+// drafted is what the draft makes of a folder's owner and mode.
+func drafted(ctx context.Context, d *remediate.Draft, dir string) (uid, mode uint32, err error) {
+	_, err = remediate.Set(ctx, d, filestate.ModeKind, dir, func(now filestate.State) (filestate.State, error) {
+		uid, mode = now.UID, now.Mode
+		return now, nil
+	})
+	return uid, mode, err
 }
 
 func set(ctx context.Context, d *remediate.Draft, name string, want func(filestate.State) (filestate.State, error)) error {
@@ -169,9 +195,13 @@ type Copy struct {
 	GID  uint32
 }
 
+// Place implements remediate.Placed: nobody else can put anything into the folder
+// when a copy in it is given away.
+func (c Copy) Place() string { return c.Path }
+
 // Resolve adds the metadata that is wanted.
 func (c Copy) Resolve(ctx context.Context, h *host.Host, d *remediate.Draft) error {
-	why, err := shared(h, path.Dir(path.Dir(c.Path)))
+	why, err := shared(ctx, h, d, path.Dir(path.Dir(c.Path)))
 	if err != nil {
 		return err
 	}

@@ -401,3 +401,37 @@ func TestAModeIsNotGivenBackToAnotherFile(t *testing.T) {
 		}
 	}
 }
+
+// A file that somebody put where the planned one lay is not given to a new
+// owner, however much the two look alike; its mode can be changed.
+func TestAnotherFileIsNotGivenAway(t *testing.T) {
+	t.Parallel()
+	lab.Need(t, lab.Root)
+	for name, c := range map[string]struct {
+		want     Meta
+		conflict bool
+	}{
+		"a new owner": {Meta{UID: new(uint32)}, true},
+		"a new group": {Meta{GID: new(uint32)}, true},
+		"a new mode":  {Meta{Mode: new(uint32)}, false},
+	} {
+		root := t.TempDir()
+		at := filepath.Join(root, "a.log")
+		make := func(path string) error {
+			return errors.Join(os.WriteFile(path, nil, 0o600), os.Chown(path, 1234, 1234))
+		}
+		if err := errors.Join(make(at), make(at+".new")); err != nil { // both at once: two inodes
+			t.Fatal(err)
+		}
+		from, err := ObserveMeta(root, "/a.log")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(at+".new", at); err != nil {
+			t.Fatal(err)
+		}
+		if err := Move(root, "/a.log", from, from.WithMeta(c.want), "t"); errors.Is(err, ErrConflict) != c.conflict || !c.conflict && err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -67,8 +67,11 @@ func (p *place) moveMeta(from, to State) error {
 		return p.errorf("%w", err)
 	}
 	defer f.Close()
-	if !now.Equal(from) {
+	switch gives := from.UID != to.UID || from.GID != to.GID; {
+	case !now.Equal(from):
 		return p.conflict(differs(now, from))
+	case gives && from.Inode != 0 && now.Inode != from.Inode:
+		return p.conflict("somebody else put another file there meanwhile")
 	}
 	if err := p.setDurably(f, to); err != nil {
 		return errors.Join(err, p.backMeta(from, to))
