@@ -99,7 +99,7 @@ func compareEnv(s ComposeService, m madeContainer) []EnvDrift {
 
 // isSetting reports whether a variable may set a property of the applications.
 func isSetting(name string) bool {
-	upper := strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(name))
+	upper := strings.ToUpper(strings.ReplaceAll(strings.ReplaceAll(name, ".", "_"), "-", "_"))
 	for _, prefix := range []string{"APPLICATION_", "SPRING_", "SERVER_", "USERS_", "AES", "JAVA_TOOL_", "JDK_JAVA_", "ALLOW"} {
 		if strings.HasPrefix(upper, prefix) {
 			return true

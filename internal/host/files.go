@@ -201,7 +201,14 @@ func (h *Host) Glob(pattern string) ([]string, error) {
 		return nil, fmt.Errorf("cannot expand %q: the pattern is not absolute", pattern)
 	}
 	paths := []string{"/"}
-	for part := range strings.SplitSeq(strings.Trim(path.Clean(pattern), "/"), "/") {
+	parts := strings.Split(strings.Trim(path.Clean(pattern), "/"), "/")
+	for i, part := range parts {
+		if i < len(parts)-1 && isLiteral(part) { // whether it is there, what lies below shows
+			for j := range paths {
+				paths[j] = path.Join(paths[j], part)
+			}
+			continue
+		}
 		var next []string
 		for _, dir := range paths {
 			found, err := h.globIn(dir, part)
@@ -216,14 +223,16 @@ func (h *Host) Glob(pattern string) ([]string, error) {
 	return paths, nil
 }
 
+func isLiteral(part string) bool { return !strings.ContainsAny(part, `*?[\`) }
+
 // literally is the pattern for Glob that matches a name and no other: those of
 // units hold backslashes, see systemd-escape(1).
-func literally(name string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(name)
-}
+func literally(name string) string { return escapePattern.Replace(name) }
+
+var escapePattern = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`)
 
 func (h *Host) globIn(dir, part string) ([]string, error) {
-	if !strings.ContainsAny(part, `*?[\`) {
+	if isLiteral(part) {
 		name := path.Join(dir, part)
 		_, err := h.Lstat(name)
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {

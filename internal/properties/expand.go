@@ -104,6 +104,6 @@ func (e *expander) placeholder(text string) (string, error) {
 // VariableOf is the environment variable that overrides a property in Spring
 // Boot, whatever the file says: "application.isEnabledDapsInteraction" is
 // APPLICATION_ISENABLEDDAPSINTERACTION.
-func VariableOf(key string) string {
-	return strings.ToUpper(strings.NewReplacer(".", "_", "-", "", "[", "_", "]", "").Replace(key))
-}
+func VariableOf(key string) string { return strings.ToUpper(variable.Replace(key)) }
+
+var variable = strings.NewReplacer(".", "_", "-", "", "[", "_", "]", "")

@@ -282,14 +282,17 @@ func (l *layer) bound(key string) (properties.Property, bool) {
 	if found || !strings.HasPrefix(key, "server.") && !strings.HasPrefix(key, "spring.") && !strings.HasPrefix(key, "camel.") {
 		return p, found
 	}
-	uniform := strings.NewReplacer("-", "", "_", "")
+	wanted := uniform.Replace(key)
 	for _, k := range slices.Backward(l.keys) { // the last one counts
-		if len(k) >= len(key)/2 && strings.EqualFold(uniform.Replace(k), uniform.Replace(key)) {
+		if len(k) >= len(key)/2 && strings.EqualFold(uniform.Replace(k), wanted) {
 			return l.get(k)
 		}
 	}
 	return p, false
 }
+
+// uniform takes out of a property's name what binding passes over, but for dots.
+var uniform = strings.NewReplacer("-", "", "_", "")
 
 // variables are the names by which the environment may set a property, those of
 // Spring's SystemEnvironmentPropertySource and of Spring Boot's relaxed binding.
@@ -345,5 +348,5 @@ func (a *App) overridden(key string) error {
 
 // relaxed is a property's name without what relaxed binding passes over.
 func relaxed(name string) string {
-	return strings.ToLower(strings.NewReplacer("-", "", "_", "", ".", "").Replace(name))
+	return strings.ToLower(strings.ReplaceAll(uniform.Replace(name), ".", ""))
 }
