@@ -241,15 +241,14 @@ func (r *keyReader) readServer(ctx context.Context, k *ServerKeys, worlds []sshd
 	}
 	named := map[string]*patterns{}
 	var order []string
-	seen := map[string]bool{}
 	for _, w := range worlds {
 		if w.Effective == nil {
 			continue
 		}
 		for _, keyword := range keySettings {
 			s := w.Effective.Get(keyword)
-			if id := fmt.Sprint(keyword, s.Values); !isNone(s) && !seen[id] {
-				seen[id] = true
+			same := func(o sshdconf.Setting) bool { return o.Keyword == s.Keyword && slices.Equal(o.Values, s.Values) }
+			if !isNone(s) && !slices.ContainsFunc(k.Others, same) {
 				k.Others = append(k.Others, s)
 				r.readLists(k, s)
 			}
