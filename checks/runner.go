@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"sync"
 	"time"
 
 	"github.com/hostguard/hostguard/internal/host"
@@ -29,38 +28,55 @@ type Task struct {
 // first. A probe that panics, outlives probeTimeout or is still running when
 // ctx ends becomes an Error finding; the others stand.
 func Run(ctx context.Context, h *host.Host, tasks []Task, probeTimeout time.Duration) []Finding {
-	findings := make([]Finding, len(tasks))
-	var wg sync.WaitGroup
-	for i, t := range tasks {
-		wg.Go(func() {
-			start := time.Now()
-			findings[i] = run(ctx, h, t, probeTimeout)
-			findings[i].Duration = time.Since(start)
-		})
+	ctx, cancel := context.WithTimeoutCause(ctx, probeTimeout, fmt.Errorf("no answer within %v", probeTimeout))
+	defer cancel()
+	begin := time.Now()
+	type answer struct {
+		task    int
+		finding Finding
 	}
-	wg.Wait()
+	answers := make(chan answer, len(tasks)) // a hung probe is abandoned, and must not block when it returns
+	for i, t := range tasks {
+		go func() {
+			start := time.Now()
+			f := run(ctx, h, t)
+			f.Duration = time.Since(start)
+			answers <- answer{i, f}
+		}()
+	}
+	findings := make([]Finding, len(tasks))
+	for i, t := range tasks {
+		findings[i] = Finding{Rule: t.Rule} // without a status until it is answered
+	}
+	for range tasks {
+		select {
+		case a := <-answers:
+			findings[a.task] = a.finding
+			continue
+		case <-ctx.Done():
+		}
+		break
+	}
+	for len(answers) > 0 {
+		a := <-answers
+		findings[a.task] = a.finding
+	}
+	for i, f := range findings {
+		if f.Status == 0 {
+			findings[i] = failedLook(f.Rule, fmt.Errorf("cannot finish looking: %w", context.Cause(ctx)))
+			findings[i].Duration = time.Since(begin)
+		}
+	}
 	return findings
 }
 
-func run(ctx context.Context, h *host.Host, t Task, timeout time.Duration) Finding {
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within %v", timeout))
-	defer cancel()
-
-	done := make(chan Finding, 1) // a hung probe is abandoned, and must not block when it returns
-	go func() {
-		defer func() {
-			if p := recover(); p != nil {
-				done <- failedLook(t.Rule, fmt.Errorf("the probe panicked: %v\n%s", p, debug.Stack()))
-			}
-		}()
-		done <- look(ctx, h, t)
+func run(ctx context.Context, h *host.Host, t Task) (f Finding) {
+	defer func() {
+		if p := recover(); p != nil {
+			f = failedLook(t.Rule, fmt.Errorf("the probe panicked: %v\n%s", p, debug.Stack()))
+		}
 	}()
-	select {
-	case f := <-done:
-		return f
-	case <-ctx.Done():
-		return failedLook(t.Rule, fmt.Errorf("cannot finish looking: %w", context.Cause(ctx)))
-	}
+	return look(ctx, h, t)
 }
 
 func look(ctx context.Context, h *host.Host, t Task) Finding {
