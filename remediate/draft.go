@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Draft is a plan while changes are resolved into it. It folds by target: two
@@ -116,7 +117,8 @@ func (d *Draft) Validate(name string, look func(context.Context) error) {
 // Person tells what a person must do so that the rules pass for whose sake this
 // change is resolved. They may go on failing.
 func (d *Draft) Person(format string, args ...any) {
-	d.parts.person = append(d.parts.person, Task{slices.Clone(d.asking.rules), fmt.Sprintf(format, args...)})
+	text := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", "; ") // of joined errors
+	d.parts.person = append(d.parts.person, Task{slices.Clone(d.asking.rules), text})
 }
 
 // Pending tells what must happen before what is planned has its effect; the

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 )
 
 // PlanFormat is the version of a plan's JSON.
@@ -48,6 +49,9 @@ type Activation struct {
 	Action string `json:"action"`
 	Unit   string `json:"unit,omitempty"`
 }
+
+// String is the action as a person says it: "reload chrony.service".
+func (a Activation) String() string { return strings.TrimSpace(a.Action + " " + a.Unit) }
 
 // Need is what a plan cannot do by itself.
 type Need string

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/signal"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -308,16 +307,12 @@ func (m *mender) recheck(plan *remediate.Plan) transaction.Recheck {
 		deadline := time.Now().Add(settling)
 		for wait := 100 * time.Millisecond; len(left) > 0; wait *= 2 {
 			_, findings := m.look(ctx, left)
-			var how []string
+			var how []error
 			if left, how = notPassing(left, findings); len(left) == 0 {
 				break
 			}
 			if time.Now().Add(wait).After(deadline) {
-				var ids []string
-				for _, s := range left {
-					ids = append(ids, s.Rule.ID)
-				}
-				return &transaction.RulesError{Rules: ids, Err: fmt.Errorf("it did not help: %s", strings.Join(how, "; "))}
+				return errors.Join(how...)
 			}
 			select {
 			case <-time.After(wait):
@@ -330,17 +325,18 @@ func (m *mender) recheck(plan *remediate.Plan) transaction.Recheck {
 }
 
 // notPassing keeps the rules that do not pass, and says how each stands.
-func notPassing(rules []selected, findings []checks.Finding) (left []selected, how []string) {
+func notPassing(rules []selected, findings []checks.Finding) (left []selected, how []error) {
 	for i, f := range findings {
+		var err error
 		switch f.Status {
 		case checks.Pass, checks.NotApplicable, checks.Skipped:
 			continue
 		case checks.Error:
-			how = append(how, fmt.Sprintf("%s cannot be determined: %v", f.Rule, f.Err))
+			err = fmt.Errorf("afterwards it cannot be determined: %w", f.Err)
 		default:
-			how = append(how, fmt.Sprintf("%s fails still: %s", f.Rule, f.Reason))
+			err = fmt.Errorf("it did not help: %s", f.Reason)
 		}
-		left = append(left, rules[i])
+		left, how = append(left, rules[i]), append(how, &transaction.RulesError{Rules: []string{f.Rule}, Err: err})
 	}
 	return left, how
 }

@@ -28,8 +28,9 @@ type fixResult struct {
 	Pending       []shownPending  `json:"pending"` // before the rules pass
 	Person        []shownTask     `json:"person"`  // what a person must do
 	Error         string          `json:"error,omitempty"`
+	Causes        []shownCause    `json:"causes,omitempty"`     // the same, one by one
 	FailedFor     []string        `json:"failed_for,omitempty"` // the rules for whose sake was tried what failed
-	Conflicts     []shownConflict `json:"conflicts"`            // what somebody changed meanwhile
+	Conflicts     []shownConflict `json:"conflicts"`            // what was left as somebody else made it, or could not be taken back
 	ExitCode      int             `json:"exit_code"`
 	Before        *reports.Report `json:"before"`
 	After         *reports.Report `json:"after"`
@@ -71,7 +72,13 @@ type shownTask struct {
 	Does  string   `json:"does"`
 }
 
+type shownCause struct {
+	Rules []string `json:"rules"`
+	Why   string   `json:"why"`
+}
+
 type shownConflict struct {
+	Kind   string `json:"kind"` // of the step, or "action": Target is "reload chrony.service"
 	Target string `json:"target"`
 	Why    string `json:"why"`
 	Diff   string `json:"diff,omitempty"` // from what fix made to what is there
@@ -88,7 +95,7 @@ func recoveredJSON(list []transaction.Recovered) []recovered {
 func conflictsJSON(list []transaction.Conflict) []shownConflict {
 	out := []shownConflict{}
 	for _, c := range list {
-		out = append(out, shownConflict{printable.Text(c.Target), printable.Text(c.Why), printableLines(c.Diff)})
+		out = append(out, shownConflict{c.Kind, printable.Text(c.Target), printable.Text(c.Why), printableLines(c.Diff)})
 	}
 	return out
 }
@@ -122,6 +129,9 @@ func (r *fixResult) decide() {
 	if r.failed != nil {
 		r.Error = printableLines(r.failed.Error())
 		r.FailedFor = transaction.RulesOf(r.failed)
+		for _, c := range transaction.Causes(r.failed) {
+			r.Causes = append(r.Causes, shownCause{ruleList(c.Rules), printable.Text(strings.ReplaceAll(c.Why, "\n", "; "))})
+		}
 	}
 	if r.Conflicts == nil {
 		r.Conflicts = []shownConflict{}
@@ -169,10 +179,7 @@ func (r *fixResult) text(w io.Writer) error {
 			p.line("%s", r.Error)
 		}
 	default:
-		p.line("FAILED: %s", r.Error)
-		if len(r.FailedFor) > 0 && len(r.Steps) > 1 {
-			p.line("To do the rest without it: hostguard fix --skip %s", strings.Join(r.FailedFor, ","))
-		}
+		p.failed(r)
 	}
 	p.conflicts(r.Conflicts)
 	p.left(r.Pending, r.Person)
@@ -181,9 +188,40 @@ func (r *fixResult) text(w io.Writer) error {
 	return p.err
 }
 
+// failed says what failed, a line for each thing, then what became of the rest,
+// then what to do.
+func (p *page) failed(r *fixResult) {
+	if r.Outcome == refused {
+		p.line("REFUSED: nothing was changed.")
+	} else {
+		p.line("FAILED: transaction %s.", r.Transaction)
+	}
+	for _, c := range r.Causes {
+		p.line("  %s", strings.TrimSpace(strings.Join(c.Rules, " ")+"  "+c.Why))
+	}
+	var failure *transaction.FailedError
+	if errors.As(r.failed, &failure) {
+		left := printableLines(failure.Left())
+		p.line("%s.", strings.ToUpper(left[:1])+left[1:])
+	}
+	if len(r.FailedFor) > 0 {
+		rules := strings.Join(r.FailedFor, ",")
+		p.line("To see what is planned for it: hostguard plan --only %s", rules)
+		if slices.ContainsFunc(r.Steps, func(s shownStep) bool {
+			return slices.ContainsFunc(s.Rules, func(rule string) bool { return !slices.Contains(r.FailedFor, rule) })
+		}) {
+			p.line("To do the rest without it, add to the command: --skip %s", rules)
+		}
+	}
+}
+
 func (p *page) conflicts(list []shownConflict) {
 	for _, c := range list {
-		p.line("Left as somebody else made it: %s: %s", c.Target, c.Why)
+		if c.Kind == transaction.ActionKind {
+			p.line("Not done, mend it and do it by hand: %s: %s", c.Target, c.Why)
+			continue
+		}
+		p.line("Left as it is: %s: %s", c.Target, c.Why)
 		for line := range strings.Lines(c.Diff) {
 			p.line("    %s", strings.TrimSuffix(line, "\n"))
 		}

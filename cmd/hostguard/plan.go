@@ -106,7 +106,7 @@ func shownPlan(p *remediate.Plan) (steps []shownStep, then []string, pending []s
 		steps = append(steps, shownStep{s.Kind, printable.Text(s.Target), s.Rules, s.Risk, printableLines(show(s))})
 	}
 	for _, a := range p.Activations {
-		then = append(then, strings.TrimSpace(a.Action+" "+printable.Text(a.Unit)))
+		then = append(then, printable.Text(a.String()))
 	}
 	for _, x := range p.Pending {
 		pending = append(pending, shownPending{ruleList(x.Rules), x.Needs, printable.Text(x.Why)})

@@ -156,6 +156,11 @@ func TestARuleWhoseFolderIsGone(t *testing.T) {
 	if !errors.Is(err, unix.ENOENT) || !strings.Contains(err.Error(), "does not exist") {
 		t.Errorf("a rule on a folder that is gone: %v", err)
 	}
+	// Taken back, it is a conflict: the kernel would refuse it again and again.
+	err = Rule.Back(context.Background(), thing, state(t, present), state(t, absent))
+	if !remediate.IsConflict(err) || !strings.Contains(err.Error(), "the kernel refuses the rule") {
+		t.Errorf("a rule on a folder that is gone, taken back: %v", err)
+	}
 }
 
 // What an attacker or a defect may write into a journal.

@@ -45,6 +45,24 @@ func (e *RefusedError) Error() string {
 
 func (e *RefusedError) Unwrap() error { return e.Err }
 
+// kernelError says that the kernel did not do what it was asked.
+type kernelError struct{ err error }
+
+func (e *kernelError) Error() string { return e.err.Error() }
+func (e *kernelError) Unwrap() error { return e.err }
+
+// back makes a conflict of what the kernel answers with a refusal when a move is
+// taken back: it would refuse it again, and the rest can be taken back.
+func back(t remediate.Thing, err error) error {
+	var kernel *kernelError
+	var answer unix.Errno
+	var locked *LockedError
+	if errors.As(err, &kernel) && errors.As(err, &answer) || errors.As(err, &locked) {
+		return &remediate.ConflictError{Target: t.Target, Why: err.Error()}
+	}
+	return err
+}
+
 // ofThisHost makes a kind one that an image cannot be given: it has no kernel.
 func ofThisHost(k remediate.Kind) remediate.Kind {
 	k.Running = true

@@ -32,6 +32,9 @@ var Rule = ofThisHost(remediate.NewKind("audit-rule", remediate.Kernel, remediat
 		return preflight(ctx, t, to.Loaded)
 	},
 	Move: moveRule,
+	Back: func(ctx context.Context, t remediate.Thing, from, to RuleState) error {
+		return back(t, moveRule(ctx, t, to, from))
+	},
 	Show: func(target string, _, to RuleState) string {
 		if to.Loaded {
 			return "load the audit rule " + target + "\n"
@@ -168,7 +171,7 @@ func moveRule(ctx context.Context, t remediate.Thing, from, to RuleState) error 
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("the kernel refuses %s: %w", map[bool]string{true: "the rule", false: "to delete the rule"}[to.Loaded], meaning(err))
+		return &kernelError{fmt.Errorf("the kernel refuses %s: %w", map[bool]string{true: "the rule", false: "to delete the rule"}[to.Loaded], meaning(err))}
 	}
 	if held, err = find(ctx, r); err != nil {
 		return err

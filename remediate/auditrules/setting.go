@@ -23,6 +23,9 @@ var Setting = ofThisHost(remediate.NewKind("audit-setting", remediate.Kernel, re
 	Observe:   observeSetting,
 	Preflight: preflightSetting,
 	Move:      moveSetting,
+	Back: func(ctx context.Context, t remediate.Thing, from, to SettingState) error {
+		return back(t, moveSetting(ctx, t, to, from))
+	},
 	Show: func(target string, from, to SettingState) string {
 		return fmt.Sprintf("set the kernel's audit setting %s from %d to %d\n", target, from.Value, to.Value)
 	},
@@ -92,7 +95,7 @@ func moveSetting(ctx context.Context, t remediate.Thing, from, to SettingState) 
 		if errors.Is(err, unix.EPERM) {
 			err = fmt.Errorf("this process may not: %w", err)
 		}
-		return fmt.Errorf("the kernel refuses %s %d: %w", t.Target, to.Value, err)
+		return &kernelError{fmt.Errorf("the kernel refuses %s %d: %w", t.Target, to.Value, err)}
 	}
 	if s, err = status(ctx); err != nil {
 		return err

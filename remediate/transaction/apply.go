@@ -19,18 +19,46 @@ type RulesError struct {
 func (e *RulesError) Error() string { return e.Err.Error() }
 func (e *RulesError) Unwrap() error { return e.Err }
 
-// RulesOf collects the rules of all RulesErrors in an error, sorted.
+// Cause is one thing that failed, and for which rules' sake it was tried.
+type Cause struct {
+	Rules []string // none: it was for all
+	Why   string
+}
+
+// Causes takes an error of Apply apart into what failed, one by one.
+func Causes(err error) []Cause { return causes(err, nil) }
+
+func causes(err error, rules []string) []Cause {
+	switch e := err.(type) {
+	case nil:
+		return nil
+	case *RulesError:
+		return causes(e.Err, e.Rules)
+	case *RefusedError:
+		return causes(e.Err, rules)
+	case *FailedError:
+		return causes(e.Err, rules)
+	case interface{ Unwrap() []error }:
+		if err.Error() == errors.Join(e.Unwrap()...).Error() { // and says no more than they do
+			var list []Cause
+			for _, err := range e.Unwrap() {
+				list = append(list, causes(err, rules)...)
+			}
+			return list
+		}
+	}
+	var inner *RulesError
+	if rules == nil && errors.As(err, &inner) {
+		rules = inner.Rules
+	}
+	return []Cause{{rules, err.Error()}}
+}
+
+// RulesOf collects the rules of all causes of an error, sorted.
 func RulesOf(err error) []string {
 	var rules []string
-	switch e := err.(type) {
-	case *RulesError:
-		rules = append(rules, e.Rules...)
-	case interface{ Unwrap() []error }:
-		for _, err := range e.Unwrap() {
-			rules = append(rules, RulesOf(err)...)
-		}
-	case interface{ Unwrap() error }:
-		rules = RulesOf(e.Unwrap())
+	for _, c := range Causes(err) {
+		rules = append(rules, c.Rules...)
 	}
 	slices.Sort(rules)
 	return slices.Compact(rules)
@@ -55,14 +83,18 @@ type FailedError struct {
 }
 
 func (e *FailedError) Error() string {
-	text := fmt.Sprintf("the transaction %s failed: %v", e.ID, e.Err)
+	return fmt.Sprintf("the transaction %s failed: %v\n%s", e.ID, e.Err, e.Left())
+}
+
+// Left says where the failure left the host, a line for each thing.
+func (e *FailedError) Left() string {
 	switch {
 	case e.Back != nil:
-		return fmt.Sprintf("%s\nnor could all of it be taken back: %v\nmend that and run hostguard recover", text, e.Back)
+		return fmt.Sprintf("not all of it could be taken back:\n%v\nmend that and run hostguard recover", e.Back)
 	case len(e.Conflicts) > 0:
-		return text + "\nall of it was taken back but for what somebody changed meanwhile"
+		return "all of it was taken back but for what is named below"
 	}
-	return text + "\nall of it was taken back"
+	return "all of it was taken back"
 }
 
 func (e *FailedError) Unwrap() error { return errors.Join(e.Err, e.Back) }
@@ -160,7 +192,7 @@ func (t *Transactions) forward(ctx context.Context, j *journal, recheck Recheck)
 		}
 		if kind.Phase == remediate.Units && !reloaded {
 			reloaded = true
-			if err := t.activate(whole, j.Plan, true); err != nil {
+			if err := joined(t.activate(whole, j.Plan, true)); err != nil {
 				return err
 			}
 		}
@@ -188,11 +220,11 @@ func (t *Transactions) forward(ctx context.Context, j *journal, recheck Recheck)
 		return err
 	}
 	if !reloaded {
-		if err := t.activate(whole, j.Plan, true); err != nil {
+		if err := joined(t.activate(whole, j.Plan, true)); err != nil {
 			return err
 		}
 	}
-	if err := t.activate(whole, j.Plan, false); err != nil {
+	if err := joined(t.activate(whole, j.Plan, false)); err != nil {
 		return err
 	}
 	if rules := j.Plan.Serves(); recheck != nil && len(rules) > 0 {

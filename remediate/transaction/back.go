@@ -12,8 +12,9 @@ import (
 )
 
 // back takes a transaction's steps back, last first, and ends it as rolled back
-// or undone. A target that somebody has changed since stays as they made it: a
-// conflict. With an error the transaction stays interrupted.
+// or undone. A target that somebody has changed since stays as they made it, and
+// what runs may refuse to take up what is as before: conflicts, which trying
+// again would not end. With an error the transaction stays interrupted.
 func (t *Transactions) back(ctx context.Context, j *journal, end event, why string) ([]Conflict, error) {
 	if err := j.write(goingBack, 0, why); err != nil {
 		t.tell("%v", err) // what can be taken back is, journal or not
@@ -43,7 +44,10 @@ func (t *Transactions) back(ctx context.Context, j *journal, end event, why stri
 			errs = append(errs, j.write(movedBack, n, ""))
 		}
 	}
-	errs = append(errs, t.activate(ctx, j.Plan, true), t.activate(ctx, j.Plan, false))
+	for _, failed := range slices.Concat(t.activate(ctx, j.Plan, true), t.activate(ctx, j.Plan, false)) {
+		conflicts = append(conflicts, Conflict{Kind: ActionKind, Target: failed.what, Why: failed.err.Error()})
+		errs = append(errs, j.write(notDone, 0, failed.what+": "+failed.err.Error()))
+	}
 	kept, err := t.clean(ctx, j)
 	conflicts = append(conflicts, kept...)
 	errs = append(errs, err)

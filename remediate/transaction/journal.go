@@ -60,6 +60,7 @@ const (
 	goingBack  event = "going back"  // after a failure, a crash, or by undo
 	movedBack  event = "moved back"  // the step
 	conflicted event = "conflict"    // the step was not moved back: somebody has changed its target since
+	notDone    event = "not done"    // an action failed when all was taken back: "reload x.service: why"
 	rolledBack event = "rolled back" // it never held
 	undone     event = "undone"      // it held, and was taken back
 )
@@ -292,7 +293,7 @@ func (j *journal) state() State {
 			return RolledBack
 		case undone:
 			return Undone
-		case goingBack, moving, moved, activating, movedBack, conflicted:
+		case goingBack, moving, moved, activating, movedBack, conflicted, notDone:
 			return Open
 		}
 	}
@@ -314,12 +315,17 @@ func (j *journal) finished() bool {
 	return len(j.records) > 0 && j.records[len(j.records)-1].Event == finished
 }
 
-// conflicts are the steps that were not moved back, with the reason.
+// conflicts are the steps that were not moved back, and the actions that failed
+// then, with the reason.
 func (j *journal) conflicts() []Conflict {
 	var list []Conflict
 	for _, r := range j.records {
-		if r.Event == conflicted {
+		switch {
+		case r.Event == conflicted && r.Step > 0:
 			list = append(list, Conflict{Kind: j.Plan.Steps[r.Step-1].Kind, Target: j.Plan.Steps[r.Step-1].Target, Why: r.Why})
+		case r.Event == notDone:
+			what, why, _ := strings.Cut(r.Why, ": ")
+			list = append(list, Conflict{Kind: ActionKind, Target: what, Why: why})
 		}
 	}
 	return list

@@ -49,11 +49,16 @@ type Transactions struct {
 	dir *os.File
 }
 
-// Conflict is a step that was not taken back, because somebody has changed its
-// target since. Theirs stays.
+// ActionKind is the Kind of a Conflict that is no step but an action: what runs
+// did not take up what was taken back.
+const ActionKind = "action"
+
+// Conflict is what was not taken back: a step whose target somebody has changed
+// since, and theirs stays; or an action that failed, after which a person must
+// look.
 type Conflict struct {
-	Kind   string `json:"kind"`
-	Target string `json:"target"`
+	Kind   string `json:"kind"`   // of the step, or ActionKind
+	Target string `json:"target"` // of an action: "reload chrony.service"
 	Why    string `json:"why"`
 	Diff   string `json:"diff,omitempty"` // from what fix made to what is there
 }
@@ -204,22 +209,42 @@ func (e *Engine) tell(format string, args ...any) {
 // reloads is the activation that comes before units are moved: their files were.
 const reloads = "daemon-reload"
 
-// activate does the plan's activations that are, or are not, reloads.
-func (e *Engine) activate(ctx context.Context, p *remediate.Plan, reload bool) error {
-	var errs []error
+// actionError says that an action failed that makes what runs take up what moved.
+type actionError struct {
+	what string // "reload chrony.service"
+	err  error
+}
+
+func (e *actionError) Error() string { return fmt.Sprintf("cannot %s: %v", e.what, e.err) }
+func (e *actionError) Unwrap() error { return e.err }
+
+// activate does the plan's activations that are, or are not, reloads. One that
+// fails keeps no other from being done.
+func (e *Engine) activate(ctx context.Context, p *remediate.Plan, reload bool) []*actionError {
+	var failed []*actionError
 	for _, a := range p.Activations {
 		if (a.Action == reloads) != reload {
 			continue
 		}
+		what := a.String()
 		i := slices.IndexFunc(e.Activators, func(x remediate.Activator) bool { return x.Action == a.Action })
 		if i < 0 {
-			errs = append(errs, fmt.Errorf("this hostguard does not know how to %s %s", a.Action, a.Unit))
+			failed = append(failed, &actionError{what, errors.New("this hostguard does not know how")})
 			continue
 		}
-		e.tell("%s %s", a.Action, a.Unit)
+		e.tell("%s", what)
 		if err := e.Activators[i].Do(ctx, a.Unit); err != nil {
-			errs = append(errs, fmt.Errorf("cannot %s %s: %w", a.Action, a.Unit, err))
+			failed = append(failed, &actionError{what, err})
 		}
+	}
+	return failed
+}
+
+// joined is all of them as one error; nil: there are none.
+func joined(failed []*actionError) error {
+	var errs []error
+	for _, e := range failed {
+		errs = append(errs, e)
 	}
 	return errors.Join(errs...)
 }

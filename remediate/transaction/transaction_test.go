@@ -407,6 +407,90 @@ func TestUndoLeavesWhatSomebodyChanged(t *testing.T) {
 	}
 }
 
+// What runs may refuse to take up what is as it was before: that is told, in the
+// history, too, and nothing is tried again for ever.
+func TestAnActionThatFailsOnTheWayBackIsAConflict(t *testing.T) {
+	t.Parallel()
+	const action = "reload a.service"
+	conflict := []Conflict{{Kind: ActionKind, Target: action, Why: errBroken.Error()}}
+	for name, c := range map[string]struct {
+		run   func(t *testing.T, w *world) []Conflict
+		state State
+	}{
+		"undo": {func(t *testing.T, w *world) []Conflict {
+			if _, err := w.apply(t, t.Context(), w.plan("a", "b")); err != nil {
+				t.Fatal(err)
+			}
+			w.fail[action] = errBroken
+			back, err := w.undo(t, "")
+			if err != nil {
+				t.Errorf("undo: %v", err)
+			}
+			return back.Conflicts
+		}, Undone},
+		"a rollback": {func(t *testing.T, w *world) []Conflict {
+			w.fail[action] = errBroken
+			_, err := w.apply(t, t.Context(), w.plan("a", "b"))
+			var failed *FailedError
+			if !errors.As(err, &failed) || failed.Back != nil || !strings.Contains(err.Error(), "cannot "+action) || !strings.Contains(err.Error(), "named below") {
+				t.Fatalf("apply: %v", err)
+			}
+			return failed.Conflicts
+		}, RolledBack},
+		"recovery": {func(t *testing.T, w *world) []Conflict {
+			w.fail["look R-1"], w.fail["back b"] = errBroken, errBroken
+			_, _ = w.apply(t, t.Context(), w.plan("a", "b"))
+			w.fail = map[string]error{action: errBroken}
+			list, err := w.recover(t)
+			if err != nil || len(list) != 1 {
+				t.Fatalf("recover: %v %v", list, err)
+			}
+			return list[0].Conflicts
+		}, RolledBack},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, "a", "b")
+			if got := c.run(t, w); !slices.Equal(got, conflict) {
+				t.Errorf("conflicts: %+v", got)
+			}
+			w.is(t, "old")
+			history, err := w.engine().History()
+			if err != nil || len(history) != 1 || history[0].State != c.state || !slices.Equal(history[0].Conflicts, conflict) {
+				t.Errorf("history: %+v %v", history, err)
+			}
+			w.calls = nil
+			if list, err := w.recover(t); err != nil || len(list) > 0 || len(w.calls) > 0 {
+				t.Errorf("recover: %v %v, %q", list, err, w.calls)
+			}
+		})
+	}
+}
+
+func TestCausesAreToldOneByOne(t *testing.T) {
+	t.Parallel()
+	of := func(rule, why string) error { return &RulesError{[]string{rule}, errors.New(why)} }
+	for name, c := range map[string]struct {
+		err  error
+		want []Cause
+	}{
+		"one":                         {errBroken, []Cause{{nil, "it broke"}}},
+		"of a rule":                   {of("R-1", "no"), []Cause{{[]string{"R-1"}, "no"}}},
+		"several":                     {&RefusedError{errors.Join(of("R-2", "a"), errBroken, of("R-1", "b"))}, []Cause{{[]string{"R-2"}, "a"}, {nil, "it broke"}, {[]string{"R-1"}, "b"}}},
+		"several for one rule":        {&RulesError{[]string{"R-1"}, errors.Join(errBroken, errBroken)}, []Cause{{[]string{"R-1"}, "it broke"}, {[]string{"R-1"}, "it broke"}}},
+		"in other words":              {fmt.Errorf("cannot begin: %w", of("R-1", "no")), []Cause{{[]string{"R-1"}, "cannot begin: no"}}},
+		"with words that are not all": {&FailedError{Err: fmt.Errorf("%w, and %w", errBroken, errBroken)}, []Cause{{nil, "it broke, and it broke"}}},
+	} {
+		got := Causes(c.err)
+		if !slices.EqualFunc(got, c.want, func(a, b Cause) bool { return a.Why == b.Why && slices.Equal(a.Rules, b.Rules) }) {
+			t.Errorf("%s: %+v, want %+v", name, got, c.want)
+		}
+	}
+	if got := RulesOf(errors.Join(of("R-2", "a"), of("R-1", "b"), of("R-2", "c"))); !slices.Equal(got, []string{"R-1", "R-2"}) {
+		t.Errorf("rules: %q", got)
+	}
+}
+
 func TestUndoWantsTheNewestOnATargetFirst(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "a", "b", "c")
