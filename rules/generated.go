@@ -780,6 +780,15 @@ var embeddedRules = []Rule{
 	}, Severity: 2, Tags: []string{
 		"connector",
 	}, Check: "connector-drift", Remediation: Remediation{Hint: "docker compose up -d makes containers anew whose environment changed; \"docker compose restart SERVICE\" lets one read its files again."}, node: strictyaml.Node{File: "rules/connector/settings.yaml", Line: 276, Column: 3}},
+	{ID: "CON-025", Title: "The connector publishes at chosen addresses what is not for partners", Rationale: "A port that compose publishes without an address is open at every address of the host, over IPv4 and IPv6, from the moment its container starts, and docker leads it past ufw. The published files do so with the execution core's /api/ (8090, 8091) and the data apps (8183, 8184). An address in the file holds before the first start, and whatever becomes of the firewall.", Source: []string{
+		"TC-16",
+	}, Severity: 2, Tags: []string{
+		"connector",
+		"network",
+		"docker",
+	}, References: []Reference{
+		{Framework: "Docker documentation", ID: "docs.docker.com/engine/network/port-publishing"},
+	}, Check: "connector-published-addresses", Remediation: Remediation{Hint: "Write the address in front: \"127.0.0.1:${PROVIDER_PORT}:8449\" behind a reverse proxy that refuses /api/, or the host's internal one (\"10.0.0.5:8090:8449\"), and \"127.0.0.1:8183:8183\" for the data app; take out what only other containers of the project call. Then \"docker compose up -d\". A service with \"network_mode: host\" gets networks of the project instead."}, node: strictyaml.Node{File: "rules/connector/settings.yaml", Line: 290, Column: 3}},
 	{ID: "CRT-001", Title: "The connector's key stores hold its certificate and private key", Rationale: "An execution core, data app or usage control that does not find its key under the alias and password that it is told serves nothing, or without TLS.", Source: []string{
 		"TC-17",
 	}, Severity: 3, Tags: []string{
@@ -2328,6 +2337,7 @@ var embeddedProfiles = []Profile{
 		{ID: "CON-022", Level: 1},
 		{ID: "CON-023", Level: 1},
 		{ID: "CON-024", Level: 1},
+		{ID: "CON-025", Level: 1},
 		{ID: "CRT-001", Level: 2},
 		{ID: "CRT-002", Level: 2},
 		{ID: "CRT-003", Level: 2},

@@ -62,6 +62,9 @@ func look(ctx context.Context, h *host.Host, internal []netip.Prefix) (sight, er
 	for _, c := range containers {
 		s.containers[c.ID] = &c
 	}
+	if connectors, err := h.ConnectorApps(ctx); err == nil { // a core that is not known as one may not be reached at all
+		s.cores = coreServices(connectors)
+	}
 	return s, nil
 }
 
@@ -70,7 +73,7 @@ func judgeAPI(s sight, p apiParams) (checks.Verdict, error) {
 	var wrong, fine []checks.Evidence
 	unclear := slices.Clone(s.unclear)
 	for _, e := range s.All {
-		if p.Core.use(e, s.containers) != api {
+		if s.use(p.Core, e) != api {
 			continue
 		}
 		r := e.By[packetfilter.Anywhere]
@@ -86,7 +89,7 @@ func judgeAPI(s sight, p apiParams) (checks.Verdict, error) {
 		}
 	}
 	for _, w := range s.written {
-		if !p.Core.carriesAPI(w) {
+		if !s.carriesAPI(p.Core, w) {
 			continue
 		}
 		seen, err := w.judge(networks(p.Internal))

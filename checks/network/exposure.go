@@ -29,7 +29,7 @@ var privateNetworks = packetfilter.PrivateNetworks
 
 // core tells the ports of a connector's execution core apart.
 type core struct {
-	Images  []string   `yaml:"images" doc:"Patterns for the image of the execution core, without registry and tag."`
+	Images  []string   `yaml:"images" doc:"Patterns for the image of the execution core, without registry and tag; services of other images are known by their settings."`
 	API     []portName `yaml:"api" doc:"Ports inside of containers that carry /api/, whatever the image."`
 	Partner []portName `yaml:"partner" doc:"Ports inside of the execution core that other connectors use."`
 }
@@ -66,11 +66,26 @@ func (p portName) MarshalText() ([]byte, error) {
 	return fmt.Appendf(nil, "%d/%s", p.port, p.proto), nil
 }
 
-// isCore reports whether a container is an execution core, by its image.
-func (c core) isCore(of *host.Container) bool {
-	image, _, _ := strings.Cut(path.Base(of.Image), "@")
+// hasImage reports whether an image is an execution core's.
+func (c core) hasImage(image string) bool {
+	image, _, _ = strings.Cut(path.Base(image), "@")
 	image, _, _ = strings.Cut(image, ":")
 	return slices.ContainsFunc(c.Images, func(pattern string) bool { ok, _ := path.Match(pattern, image); return ok })
+}
+
+// service is a service of the compose project in a folder.
+type service struct{ dir, name string }
+
+// coreServices are the services of connectors that are execution cores, by image
+// or by settings.
+func coreServices(connectors []host.ConnectorApps) map[service]bool {
+	cores := map[service]bool{}
+	for _, c := range connectors {
+		for _, app := range c.Of(host.RoleCore) {
+			cores[service{c.Connector.Dir, app.Service.Name}] = true
+		}
+	}
+	return cores
 }
 
 // use is what a port of the connector is for.
@@ -83,11 +98,11 @@ const (
 )
 
 // use tells what an exposure is for. Of an execution core, what is not for
-// partners carries /api/. Containers by id are for those on the host's network.
-func (c core) use(e host.Exposure, containers map[string]*host.Container) use {
+// partners carries /api/.
+func (s sight) use(c core, e host.Exposure) use {
 	of, inside := e.Publish, e.Inside
 	if e.Socket != nil {
-		of, inside = containers[e.Socket.Container], e.Local.Port()
+		of, inside = s.containers[e.Socket.Container], e.Local.Port()
 	}
 	if e.To.IsValid() {
 		inside = e.To.Port()
@@ -98,7 +113,7 @@ func (c core) use(e host.Exposure, containers map[string]*host.Container) use {
 		return none
 	case slices.Contains(c.API, port):
 		return api
-	case of == nil || !c.isCore(of):
+	case of == nil || !c.hasImage(of.Image) && !s.cores[service{of.ComposeDir(), of.ComposeService()}]:
 		return none
 	case slices.Contains(c.Partner, port):
 		return partner
@@ -109,7 +124,8 @@ func (c core) use(e host.Exposure, containers map[string]*host.Container) use {
 // sight is what is judged.
 type sight struct {
 	host.Exposures
-	containers map[string]*host.Container
+	containers map[string]*host.Container // by id: those on the host's network have sockets
+	cores      map[service]bool
 
 	written []written // that a connector will publish
 	unclear []error   // why there may be more

@@ -5,4 +5,4 @@ package network
 import "github.com/hostguard/hostguard/checks"
 
 // Checks are the checks of this family.
-var Checks = []checks.Check{apiReach, otherPorts, partnerPorts}
+var Checks = []checks.Check{apiReach, otherPorts, partnerPorts, publishedAddresses}

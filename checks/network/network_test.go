@@ -15,6 +15,9 @@ import (
 var (
 	ecc  = &host.Container{ID: "e", Name: "ecc-provider", Image: "rdlabengpa/ids_execution_core_container:v1.14.8", State: "running"}
 	app  = &host.Container{ID: "a", Name: "be-dataapp", Image: "rdlabengpa/ids_be_data_app:v0.3.8", State: "running"}
+	kern = &host.Container{ID: "k", Name: "kern", Image: "registry.example/x/kern:1", State: "running", Labels: map[string]string{
+		"com.docker.compose.project.working_dir": "/opt/tc", "com.docker.compose.service": "kern",
+	}}
 	mine = &host.Container{ID: "m", Name: "renamed", Image: "registry.example:5000/our/core@sha256:00", State: "running"}
 )
 
@@ -55,9 +58,13 @@ func TestJudge(t *testing.T) {
 		"behind a firewall": {[]host.Exposure{seen(published(ecc, 8449), "0.0.0.0:8090", no)}, sight{}, "pass", "pass", "not-applicable"},
 		"over IPv6 only": {[]host.Exposure{seen(published(ecc, 8449), "0.0.0.0:8090", no), seen(published(ecc, 8449), "[::]:8090", yes)}, sight{},
 			"fail: tcp [::]:8090", "pass", "not-applicable"},
-		"it cannot be told":                    {[]host.Exposure{seen(published(ecc, 8449), "0.0.0.0:8090", unknown)}, sight{}, "error: [osf] in ip filter INPUT handle 3", "pass", "not-applicable"},
-		"a core with another port inside":      {[]host.Exposure{seen(published(ecc, 80), "0.0.0.0:8090", yes)}, sight{}, "fail: 8090", "pass", "not-applicable"},
-		"a renamed core is known by its port":  {[]host.Exposure{seen(published(mine, 8449), "0.0.0.0:8090", yes)}, sight{}, "fail: 8090", "pass", "not-applicable"},
+		"it cannot be told":                   {[]host.Exposure{seen(published(ecc, 8449), "0.0.0.0:8090", unknown)}, sight{}, "error: [osf] in ip filter INPUT handle 3", "pass", "not-applicable"},
+		"a core with another port inside":     {[]host.Exposure{seen(published(ecc, 80), "0.0.0.0:8090", yes)}, sight{}, "fail: 8090", "pass", "not-applicable"},
+		"a renamed core is known by its port": {[]host.Exposure{seen(published(mine, 8449), "0.0.0.0:8090", yes)}, sight{}, "fail: 8090", "pass", "not-applicable"},
+		"a renamed core is known by its settings": {[]host.Exposure{seen(published(kern, 8889), "0.0.0.0:8890", yes), seen(published(kern, 9000), "0.0.0.0:9000", yes)},
+			sight{cores: map[service]bool{{"/opt/tc", "kern"}: true}}, "fail: 9000", "pass", "pass"},
+		"the same name in another connector": {[]host.Exposure{seen(published(kern, 8889), "0.0.0.0:8890", yes)},
+			sight{cores: map[service]bool{{"/opt/b", "kern"}: true}}, "not-applicable", "fail: 8890", "not-applicable"},
 		"partners' ports are open":             {[]host.Exposure{seen(published(ecc, 8889), "0.0.0.0:8890", yes)}, sight{}, "not-applicable", "pass", "pass"},
 		"partners' ports are closed":           {[]host.Exposure{seen(published(ecc, 8889), "0.0.0.0:8890", no)}, sight{}, "not-applicable", "pass", "fail: 8890"},
 		"a data app is open":                   {[]host.Exposure{seen(published(app, 8183), "0.0.0.0:8183", yes)}, sight{}, "not-applicable", "fail: 8183", "not-applicable"},
@@ -123,7 +130,7 @@ func TestWrittenPorts(t *testing.T) {
 		"on loopback":              {image, composefile.Port{Address: "127.0.0.1", Published: "8090", Target: "8449"}, "pass"},
 		"on an internal address":   {image, composefile.Port{Address: "10.0.0.5", Published: "8090", Target: "8449"}, "pass"},
 		"on an internal IPv6 one":  {image, composefile.Port{Address: "fd00::5", Published: "8090", Target: "8449"}, "pass"},
-		"a variable for the port":  {image, composefile.Port{Published: "${PROVIDER_PORT}", Target: "8449"}, "error: every address"},
+		"a variable for the port":  {image, composefile.Port{Published: "${PROVIDER_PORT}", Target: "8449"}, "error: whoever starts compose sets ${PROVIDER_PORT}"},
 		"a variable for the whole": {"other", composefile.Port{Target: "${X}"}, "error: every address"},
 		"a range":                  {"other", composefile.Port{Published: "8090-8099", Target: "8440-8449"}, "error: every address"},
 		"partners' port":           {image, composefile.Port{Published: "8889", Target: "8889"}, "not-applicable: Neither"},

@@ -73,7 +73,7 @@ func judgeOthers(s sight, p otherParams) (checks.Verdict, error) {
 	for _, e := range s.All {
 		r := e.By[packetfilter.Anywhere]
 		seen := describe(e, r)
-		switch use := p.Core.use(e, s.containers); {
+		switch use := s.use(p.Core, e); {
 		case use == api:
 		case r.Answer == packetfilter.No, use == partner, p.allows(e):
 			fine = append(fine, seen)

@@ -30,7 +30,7 @@ func judgePartners(s sight, p apiParams) (checks.Verdict, error) {
 	var wrong, fine []checks.Evidence
 	var unclear []error
 	for _, e := range s.All {
-		if p.Core.use(e, s.containers) != partner {
+		if s.use(p.Core, e) != partner {
 			continue
 		}
 		r := e.By[packetfilter.Anywhere]

@@ -1,10 +1,12 @@
 package network
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/hostguard/hostguard/checks"
 	"github.com/hostguard/hostguard/internal/composefile"
@@ -14,6 +16,7 @@ import (
 // written is a port that a compose file publishes, of a service that does not
 // run: docker makes the rules that decide who reaches it when it starts it.
 type written struct {
+	dir     string // of the connector
 	service host.ComposeService
 	port    composefile.Port
 }
@@ -29,7 +32,7 @@ func notRunning(connectors []host.Connector, containers map[string]*host.Contain
 				continue
 			}
 			for _, p := range s.Ports {
-				ports = append(ports, written{s, p})
+				ports = append(ports, written{c.Dir, s, p})
 			}
 		}
 	}
@@ -47,31 +50,55 @@ func runs(c host.Connector, s host.ComposeService, containers map[string]*host.C
 
 // carriesAPI reports whether a written port carries /api/, or may: numbers can be ranges
 // and variables.
-func (c core) carriesAPI(w written) bool {
-	inside := portName{proto: w.port.Protocol}
-	if inside.proto == "" {
-		inside.proto = "tcp"
-	}
-	n, err := strconv.ParseUint(w.port.Target, 10, 16)
-	inside.port = uint16(n)
+func (s sight) carriesAPI(c core, w written) bool {
+	inside, known := targets(w.port)
 	switch {
-	case err != nil, slices.Contains(c.API, inside):
+	case !known, slices.ContainsFunc(inside, func(p portName) bool { return slices.Contains(c.API, p) }):
 		return true
 	}
-	return c.isCore(&host.Container{Image: w.service.Image}) && !slices.Contains(c.Partner, inside)
+	return s.isCore(c, w) && !c.isForPartners(inside)
+}
+
+// isCore reports whether a written port is of an execution core.
+func (s sight) isCore(c core, w written) bool {
+	return c.hasImage(w.service.Image) || s.cores[service{w.dir, w.service.Name}]
+}
+
+// isForPartners reports whether all ports of an execution core are for partners.
+func (c core) isForPartners(inside []portName) bool {
+	return !slices.ContainsFunc(inside, func(p portName) bool { return !slices.Contains(c.Partner, p) })
+}
+
+// targets are the ports inside of the container that a written port leads to.
+func targets(p composefile.Port) (inside []portName, known bool) {
+	proto := cmp.Or(p.Protocol, "tcp")
+	from, to, isRange := strings.Cut(p.Target, "-")
+	if !isRange {
+		to = from
+	}
+	first, err := strconv.ParseUint(from, 10, 16)
+	last, err2 := strconv.ParseUint(to, 10, 16)
+	if err != nil || err2 != nil || last < first {
+		return nil, false
+	}
+	for n := first; n <= last; n++ {
+		inside = append(inside, portName{uint16(n), proto})
+	}
+	return inside, true
 }
 
 // judge is evidence for a port that is written for internal addresses only, and
 // an error for any other.
 func (w written) judge(internal []netip.Prefix) (checks.Evidence, error) {
-	address := w.port.Address
-	a, err := netip.ParseAddr(address)
-	if err == nil && (a.IsLoopback() || slices.ContainsFunc(internal, func(p netip.Prefix) bool { return p.Contains(a.Unmap()) })) {
-		return checks.Evidence{Source: w.service.File, Line: w.service.Line, Key: w.service.Name, Got: "does not run; will be published at " + address + " only"}, nil
+	_, where, err := w.address()
+	if err != nil {
+		return checks.Evidence{}, err
 	}
-	if address == "" {
-		address = "every address"
+	seen := w.evidence()
+	if a, err := netip.ParseAddr(where); err == nil && (a.IsLoopback() || slices.ContainsFunc(internal, func(p netip.Prefix) bool { return p.Contains(a.Unmap()) })) {
+		seen.Got = "does not run; will be published at " + where + " only"
+		return seen, nil
 	}
 	return checks.Evidence{}, fmt.Errorf("cannot tell who will reach port %s of service %s (%s:%d), which does not run yet: it is published at %s, and docker makes its rules when it starts it: "+
-		`give it an internal address ("10.0.0.5:8090:8449"), or look again when it runs`, w.port.Target, w.service.Name, w.service.File, w.service.Line, address)
+		`give it an internal address ("10.0.0.5:8090:8449"), or look again when it runs`, w.port.Target, w.service.Name, seen.Source, seen.Line, where)
 }

@@ -136,6 +136,7 @@ func comparable(t *testing.T, p Project) Project {
 		slices.Sort(s.Profiles)
 		s.Profiles = slices.Compact(s.Profiles)
 		for j := range s.Ports {
+			s.Ports[j].Place = Place{} // compose-go does not tell
 			if s.Ports[j].Protocol == "" {
 				s.Ports[j].Protocol = "tcp"
 			}

@@ -13,11 +13,13 @@ type Port struct {
 	Published string // the host's; empty: docker chooses one
 	Target    string // in the container
 	Protocol  string // empty: tcp
+
+	Place // where it is written
 }
 
 // readPorts reads both forms: "[[ADDRESS:]PUBLISHED:]TARGET[/PROTOCOL]", and a
 // mapping.
-func (l *loader) readPorts(n *yaml.Node) ([]Port, error) {
+func (l *loader) readPorts(file string, n *yaml.Node) ([]Port, error) {
 	list, err := l.items(n)
 	if err != nil {
 		return nil, err
@@ -38,6 +40,7 @@ func (l *loader) readPorts(n *yaml.Node) ([]Port, error) {
 			}
 			p = parsePort(text)
 		}
+		p.Place = Place{file, e.Line}
 		ports = append(ports, p)
 	}
 	return ports, nil

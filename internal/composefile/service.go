@@ -53,7 +53,7 @@ func (l *loader) readService(file string, pairs []pair) (service, error) {
 			}
 			s.command[p.key], err = l.words(p.node)
 		case "ports":
-			s.Ports, err = l.readPorts(p.node)
+			s.Ports, err = l.readPorts(file, p.node)
 		case "volumes":
 			s.mounts, err = l.readMounts(p.node)
 		}
