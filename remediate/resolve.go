@@ -179,7 +179,7 @@ func (d *Draft) plan(ctx context.Context, h *host.Host, person []Task) (*Plan, e
 	if err != nil {
 		return nil, err
 	}
-	p := &Plan{Format: PlanFormat, Host: id, Root: d.root, Steps: []Step{}, Activations: []Activation{}, Pending: d.parts.pending, Person: slices.Concat(d.parts.person, person)}
+	p := &Plan{Format: PlanFormat, Host: id, Root: d.root, Steps: []Step{}, Activations: []Activation{}, Pending: d.parts.pending, Person: gathered(slices.Concat(d.parts.person, person))}
 	moving := slices.DeleteFunc(slices.Clone(d.parts.steps), func(s draftStep) bool { return !s.moves() })
 	slices.SortStableFunc(moving, func(a, b draftStep) int { return int(a.kind.Phase - b.kind.Phase) })
 	for _, s := range moving {
@@ -201,10 +201,20 @@ func (d *Draft) plan(ctx context.Context, h *host.Host, person []Task) (*Plan, e
 	if p.Pending == nil {
 		p.Pending = []Pending{}
 	}
-	if p.Person == nil {
-		p.Person = []Task{}
-	}
 	return p, nil
+}
+
+// gathered makes one task of those that say the same.
+func gathered(tasks []Task) []Task {
+	list := []Task{}
+	for _, t := range tasks {
+		if i := slices.IndexFunc(list, func(x Task) bool { return x.Does == t.Does }); i >= 0 {
+			list[i].Rules = union(list[i].Rules, t.Rules)
+			continue
+		}
+		list = append(list, t)
+	}
+	return list
 }
 
 // IDOf tells which host, or image of one, this is.

@@ -173,7 +173,7 @@ func (r *fixResult) text(w io.Writer) error {
 	case applied:
 		p.line("Done: %s, as transaction %s (hostguard undo takes it back).", countOf(len(r.Steps), "step"), r.Transaction)
 		for _, s := range r.Steps {
-			p.line("  %s %s  [%s]", s.Kind, s.Target, strings.Join(s.Rules, " "))
+			p.line("  %s %s%s", s.Kind, s.Target, forRules(s.Rules))
 		}
 		if r.Error != "" {
 			p.line("%s", r.Error)
@@ -231,15 +231,23 @@ func (p *page) conflicts(list []shownConflict) {
 // left tells what is not done by fix.
 func (p *page) left(pending []shownPending, person []shownTask) {
 	for _, x := range pending {
-		p.line("Needs a %s: %s  [%s]", x.Needs, x.Why, strings.Join(x.Rules, " "))
+		p.line("Needs a %s: %s%s", x.Needs, x.Why, forRules(x.Rules))
 	}
 	if len(person) > 0 {
 		p.line("")
 		p.line("For a person:")
 	}
 	for _, x := range person {
-		p.line("  %s  %s", strings.Join(x.Rules, " "), x.Does)
+		p.line("  %s", strings.TrimSpace(strings.Join(x.Rules, " ")+"  "+x.Does))
 	}
+}
+
+// forRules names the rules at the end of a line.
+func forRules(rules []string) string {
+	if len(rules) == 0 {
+		return ""
+	}
+	return "  [" + strings.Join(rules, " ") + "]"
 }
 
 func countOf(n int, what string) string {
