@@ -24,9 +24,10 @@ type connectorParams struct {
 
 // secretFile is a file of a connector, and whether it holds a secret.
 type secretFile struct {
-	name   string
-	secret bool
-	owner  uint32 // of the connector's folder
+	name    string
+	secret  bool
+	mounted bool   // a container's user reads it
+	owner   uint32 // of the connector's folder
 }
 
 func connectorModes(ctx context.Context, h *host.Host, p connectorParams) (checks.Verdict, error) {
@@ -43,6 +44,7 @@ func connectorModes(ctx context.Context, h *host.Host, p connectorParams) (check
 	}
 	var bad, seen []checks.Evidence
 	var unseen []error
+	var repair Repair
 	n := newNames(accounts)
 	for _, c := range all {
 		if c.Err != nil {
@@ -73,6 +75,7 @@ func connectorModes(ctx context.Context, h *host.Host, p connectorParams) (check
 			}
 			if problems := t.problems(want, n); len(problems) > 0 {
 				bad = append(bad, problems...)
+				repair.addSecret(t, f.mounted, p.Owner, want, n)
 				continue
 			}
 			seen = append(seen, checks.Evidence{Source: f.name, Key: keyMode, Got: t.describe(n)})
@@ -80,7 +83,9 @@ func connectorModes(ctx context.Context, h *host.Host, p connectorParams) (check
 	}
 	switch {
 	case len(bad) > 0:
-		return checks.Failed(reason(len(bad), bad[0]), bad...), nil
+		v := checks.Failed(reason(len(bad), bad[0]), bad...)
+		v.Repair = repair
+		return v, nil
 	case len(unseen) > 0:
 		return checks.Verdict{Evidence: seen}, errors.Join(unseen...)
 	case len(seen) == 0:
@@ -100,22 +105,23 @@ func filesOfConnector(h *host.Host, c host.ConnectorApps) ([]secretFile, error) 
 		return nil, err
 	}
 	var files []secretFile
-	add := func(name string, secret bool) {
+	add := func(name string, secret, mounted bool) {
 		i := slices.IndexFunc(files, func(f secretFile) bool { return f.name == name })
 		if i < 0 {
-			files = append(files, secretFile{name, secret, folder.UID})
-		} else if secret {
-			files[i].secret = true
+			files = append(files, secretFile{name, secret, mounted, folder.UID})
+			return
 		}
+		files[i].secret = files[i].secret || secret
+		files[i].mounted = files[i].mounted || mounted
 	}
 	for _, name := range c.Connector.EnvFiles {
-		add(name, true)
+		add(name, true, false)
 	}
 	folders := map[string]bool{}
 	var failed error
 	for _, app := range c.Apps {
 		for _, f := range app.Config {
-			add(f.Path, holdsSecret(f))
+			add(f.Path, holdsSecret(f), true)
 		}
 		for _, m := range app.Mounts {
 			if m.Type != "bind" || folders[m.Source] {
@@ -125,7 +131,7 @@ func filesOfConnector(h *host.Host, c host.ConnectorApps) ([]secretFile, error) 
 			stores, err := storesIn(h, m.Source)
 			failed = errors.Join(failed, err)
 			for _, name := range stores {
-				add(name, isKeyStore(h, c, name))
+				add(name, isKeyStore(h, c, name), true)
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package files
 
 import (
+	"fmt"
 	"strconv"
 
 	"github.com/hostguard/hostguard/internal/posixacl"
@@ -19,6 +20,7 @@ type Narrow struct {
 	Link bool // Path is a link of root's: what it leads to is meant
 	// Stray says that Path is somebody else's link, which nobody mends.
 	Stray bool
+	Left  string // why a person mends it; empty: none need to
 
 	Owner, Group *uint32 // to be given to; nil: as it is
 	Unknown      string  // an owner or group that is wanted and that the host does not have
@@ -76,6 +78,26 @@ func (r *Repair) add(t thing, want access, n names) {
 		}
 	}
 	r.Files = append(r.Files, f)
+}
+
+// addSecret lists one more file of a connector at fault. What a container's user
+// may read only as everybody does is left: nobody but who made the image knows
+// who that is. accounts are those that such users have.
+func (r *Repair) addSecret(t thing, mounted bool, accounts []string, want access, n names) {
+	if r.add(t, want, n); r.More > 0 {
+		return
+	}
+	f := &r.Files[len(r.Files)-1]
+	readByAll := t.Perm&^f.Perm&0o004 != 0
+	ofContainer := t.UID != 0 && among(accounts, n.user(t.UID), t.UID)
+	switch {
+	case f.Stray:
+		f.Stray, f.Left = false, "is a link: mount the file itself"
+	case f.Owner != nil || f.Unknown != "":
+		f.Left = fmt.Sprintf("belongs to %s: give it to root, or to the container's user where it is mounted", n.user(t.UID))
+	case mounted && readByAll && !ofContainer:
+		f.Left = fmt.Sprintf("is read by the container's user as everybody reads it: give it to that one (chown 65534:root for the images of TRUE Connector) and chmod %04o it", f.Perm&0o440)
+	}
 }
 
 // allows is the most that a mode may be.

@@ -27,6 +27,12 @@ var Remediators = []remediate.Remediator{
 	{Check: "file-mode", Does: does, WillNot: willNot, Risk: remediate.Safe, Propose: propose},
 	{Check: "audit-log-mode", Does: does, WillNot: willNot, Risk: remediate.Safe, Propose: propose},
 	{
+		Check:   "connector-secret-modes",
+		Does:    "Takes off the bits of the mode and the entries of access lists that let in too many, in place.",
+		WillNot: "Changes no owner, and leaves what a container's user reads only as everybody does: it would not get at it any more. A container keeps what it has open until it is started again.",
+		Risk:    remediate.Safe, Propose: propose,
+	},
+	{
 		Check:   "log-copies-folder",
 		Does:    "Makes the folder for copies of logs, and gives it and the copies in it to root and the readers' group: mode 0750, the copies 0440, without access lists.",
 		WillNot: "Changes nothing where other things than copies lie in the folder, and not the folders above it.",
@@ -42,6 +48,8 @@ func propose(c remediate.Case) remediate.Proposal {
 	var p remediate.Proposal
 	for _, f := range r.Files {
 		switch {
+		case f.Left != "":
+			p.Person = append(p.Person, fmt.Sprintf("%s %s.", f.Path, f.Left))
 		case f.Stray:
 			p.Person = append(p.Person, fmt.Sprintf("%s is a link that does not belong to root: look who made it, and remove it.", f.Path))
 		case f.Unknown != "":
