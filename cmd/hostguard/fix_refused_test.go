@@ -82,6 +82,20 @@ func TestFixIsRefusedBeforeItWrites(t *testing.T) {
 			must(t, "mount", "--bind", c.dir+"/other", full)
 			t.Cleanup(func() { must(t, "umount", full) })
 		}, "cannot change /etc/audit/audit.rules: device or resource busy: it is a mount point"},
+		{"a read-only folder of units", func(t *testing.T, c crashTree) {
+			full := filepath.Join(c.root, "etc/systemd/system")
+			must(t, "mount", "--bind", full, full)
+			t.Cleanup(func() { must(t, "umount", full) })
+			must(t, "mount", "-o", "remount,bind,ro", full)
+		}, "cannot change /etc/systemd/system/multi-user.target.wants/auditd.service: the file system of /etc/systemd/system/multi-user.target.wants is read-only"},
+		{"an immutable folder of units", func(t *testing.T, c crashTree) {
+			full := filepath.Join(c.root, "etc/systemd/system/multi-user.target.wants")
+			must(t, "chattr", "+i", full)
+			t.Cleanup(func() { must(t, "chattr", "-i", full) })
+		}, "cannot change /etc/systemd/system/multi-user.target.wants/auditd.service: the folder /etc/systemd/system/multi-user.target.wants is immutable"},
+		{"a folder of units that others can write", func(t *testing.T, c crashTree) {
+			must(t, "chmod", "777", filepath.Join(c.root, "etc/systemd/system/multi-user.target.wants"))
+		}, "the folder /etc/systemd/system/multi-user.target.wants can be changed by others than root"},
 		{"somebody else's folder", func(t *testing.T, c crashTree) {
 			must(t, "chown", "1000", filepath.Join(c.root, "etc/audit/rules.d"))
 		}, "the folder /etc/audit/rules.d belongs to uid 1000"},
