@@ -237,8 +237,8 @@ func (m *mender) fix(ctx context.Context, saved *remediate.Plan) (*fixResult, er
 	}
 	if transactions != nil {
 		defer func() { transactions.Close() }()
-		recovered, err := transactions.Recover(context.WithoutCancel(ctx))
-		result.Recovered = recoveredJSON(recovered)
+		recovered, damaged, err := transactions.Recover(context.WithoutCancel(ctx))
+		result.Recovered, result.Damaged = recoveredJSON(recovered), damagedJSON(damaged)
 		if err != nil {
 			return nil, exitError{exitFailed, fmt.Errorf("cannot begin: %w", err)}
 		}

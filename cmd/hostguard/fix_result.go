@@ -23,6 +23,7 @@ type fixResult struct {
 	Outcome       string          `json:"outcome"` // see outcomes
 	Transaction   string          `json:"transaction,omitempty"`
 	Recovered     []recovered     `json:"recovered"` // interrupted runs that were taken back first
+	Damaged       []shownDamaged  `json:"damaged"`   // journals of old transactions that cannot be used
 	Steps         []shownStep     `json:"steps"`
 	Then          []string        `json:"then"`    // activations
 	Pending       []shownPending  `json:"pending"` // before the rules pass
@@ -51,6 +52,12 @@ const (
 type recovered struct {
 	Transaction string          `json:"transaction"`
 	Conflicts   []shownConflict `json:"conflicts"`
+}
+
+type shownDamaged struct {
+	Transaction string            `json:"transaction"`
+	State       transaction.State `json:"state"` // by the last line of its log
+	Why         string            `json:"why"`   // with what to do
 }
 
 type shownStep struct {
@@ -88,6 +95,14 @@ func recoveredJSON(list []transaction.Recovered) []recovered {
 	out := []recovered{}
 	for _, r := range list {
 		out = append(out, recovered{r.ID, conflictsJSON(r.Conflicts)})
+	}
+	return out
+}
+
+func damagedJSON(list []transaction.Damaged) []shownDamaged {
+	out := []shownDamaged{}
+	for _, d := range list {
+		out = append(out, shownDamaged{d.ID, d.State, printable.Text(d.Error())})
 	}
 	return out
 }
@@ -137,7 +152,7 @@ func (r *fixResult) decide() {
 		r.Conflicts = []shownConflict{}
 	}
 	if r.Recovered == nil {
-		r.Recovered = []recovered{}
+		r.Recovered, r.Damaged = []recovered{}, []shownDamaged{}
 	}
 	r.Steps, r.Then, r.Pending, r.Person = shownPlan(r.plan)
 	switch {
@@ -167,6 +182,7 @@ func (r *fixResult) text(w io.Writer) error {
 		p.line("An interrupted run was taken back first: %s", x.Transaction)
 		p.conflicts(x.Conflicts)
 	}
+	p.damaged(r.Damaged)
 	switch r.Outcome {
 	case nothingToDo:
 		p.line("Nothing to change.")
@@ -186,6 +202,12 @@ func (r *fixResult) text(w io.Writer) error {
 	p.line("")
 	p.line("%s: %s", r.After.Verdict, r.After.Why)
 	return p.err
+}
+
+func (p *page) damaged(list []shownDamaged) {
+	for _, d := range list {
+		p.line("Damaged: %s", d.Why)
+	}
 }
 
 // failed says what failed, a line for each thing, then what became of the rest,

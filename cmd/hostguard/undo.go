@@ -108,8 +108,9 @@ func undo(cmd *cobra.Command, root, id string) error {
 	}
 	defer transactions.Close()
 	p := &page{w: cmd.OutOrStdout()}
-	recovered, err := transactions.Recover(context.WithoutCancel(cmd.Context()))
+	recovered, damaged, err := transactions.Recover(context.WithoutCancel(cmd.Context()))
 	left := p.recovered(recovered)
+	p.damaged(damagedJSON(damaged))
 	if err != nil {
 		return exitError{exitFailed, err}
 	}
@@ -168,8 +169,9 @@ func recoverAll(cmd *cobra.Command, root string) error {
 		return lockError(err)
 	}
 	defer transactions.Close()
-	list, err := transactions.Recover(context.WithoutCancel(cmd.Context()))
+	list, damaged, err := transactions.Recover(context.WithoutCancel(cmd.Context()))
 	left := p.recovered(list)
+	p.damaged(damagedJSON(damaged))
 	switch {
 	case err != nil:
 		return exitError{exitFailed, err}

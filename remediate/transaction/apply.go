@@ -115,7 +115,12 @@ func (t *Transactions) Apply(ctx context.Context, plan *remediate.Plan, who stri
 	if err != nil {
 		return Done{}, &RefusedError{err}
 	}
-	defer j.close()
+	defer func() {
+		j.close()
+		if err := t.prune(); err != nil {
+			t.tell("%v", err) // the next one tries again
+		}
+	}()
 	if err := t.forward(ctx, j, recheck); err != nil {
 		failed := &FailedError{ID: j.ID, Err: err}
 		failed.Conflicts, failed.Back = t.back(context.WithoutCancel(ctx), j, rolledBack, err.Error())

@@ -76,11 +76,12 @@ type Recovered struct {
 }
 
 // Recover takes back what interrupted runs left, newest first, and clears away
-// the folders of transactions that never began.
-func (t *Transactions) Recover(ctx context.Context) ([]Recovered, error) {
+// the folders of transactions that never began. A journal that cannot be used is
+// an error where it may be one of those, and else is returned as damaged.
+func (t *Transactions) Recover(ctx context.Context) ([]Recovered, []Damaged, error) {
 	list, unfinished, err := ids(t.dir)
 	if err != nil {
-		return nil, fmt.Errorf("cannot list the transactions in %s: %w", Dir, err)
+		return nil, nil, fmt.Errorf("cannot list the transactions in %s: %w", Dir, err)
 	}
 	var errs []error
 	for _, name := range unfinished {
@@ -89,14 +90,20 @@ func (t *Transactions) Recover(ctx context.Context) ([]Recovered, error) {
 		}
 	}
 	var recovered []Recovered
+	var damaged []Damaged
 	for _, id := range slices.Backward(list) {
 		r, err := t.recover(ctx, id)
-		if r != nil {
+		var broken *Damaged
+		switch {
+		case r != nil:
 			recovered = append(recovered, *r)
+		case errors.As(err, &broken) && broken.State != Open:
+			damaged = append(damaged, *broken)
+			continue
 		}
 		errs = append(errs, err)
 	}
-	return recovered, errors.Join(errs...)
+	return recovered, damaged, errors.Join(errs...)
 }
 
 func (t *Transactions) recover(ctx context.Context, id string) (*Recovered, error) {
@@ -137,10 +144,10 @@ func (t *Transactions) Undo(ctx context.Context, id string) (Recovered, error) {
 			return Recovered{}, err
 		}
 	}
-	j, err := openJournal(t.dir, id, true, t.Now)
-	if errors.Is(err, fs.ErrNotExist) {
+	if list, _, err := ids(t.dir); err == nil && !slices.Contains(list, id) {
 		return Recovered{}, fmt.Errorf("cannot undo: there is no transaction %s (hostguard history)", id)
 	}
+	j, err := openJournal(t.dir, id, true, t.Now)
 	if err != nil {
 		return Recovered{}, err
 	}
@@ -184,7 +191,13 @@ func (t *Transactions) newest() (string, error) {
 	}
 	for _, id := range slices.Backward(list) {
 		j, err := openJournal(t.dir, id, false, t.Now)
-		if err != nil {
+		var broken *Damaged
+		switch {
+		case errors.As(err, &broken) && broken.over():
+			continue
+		case errors.As(err, &broken):
+			return "", fmt.Errorf("cannot tell what to undo: %w (or name an older transaction: hostguard history)", err)
+		case err != nil:
 			return "", err
 		}
 		state := j.state()
@@ -210,8 +223,12 @@ func (t *Transactions) covered(j *journal) error {
 			break
 		}
 		newer, err := openJournal(t.dir, id, false, t.Now)
-		if err != nil {
-			return err
+		var broken *Damaged
+		switch {
+		case errors.As(err, &broken) && broken.over():
+			continue
+		case err != nil:
+			return fmt.Errorf("cannot undo the transaction %s: a newer one may lie on it: %w", j.ID, err)
 		}
 		state, steps := newer.state(), newer.Plan.Steps
 		newer.close()

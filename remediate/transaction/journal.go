@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -159,9 +160,51 @@ func openJournal(tx *os.File, id string, write bool, now func() time.Time) (*jou
 	j := &journal{now: now}
 	if err := j.open(tx, id, write); err != nil {
 		j.close()
-		return nil, fmt.Errorf("cannot use the journal of the transaction %s in %s: %w", id, Dir, err)
+		return nil, &Damaged{ID: id, State: lastState(tx, id), Err: err}
 	}
 	return j, nil
+}
+
+// Damaged is a journal that cannot be used: another version wrote it, or somebody
+// changed it. Nothing is ever done by it.
+type Damaged struct {
+	ID    string
+	State State // by the last record of its log; Open where that is not known
+	Err   error
+}
+
+func (d *Damaged) Error() string {
+	text := fmt.Sprintf("cannot use the journal of the transaction %s in %s: %v; ", d.ID, Dir, d.Err)
+	if d.State == Open {
+		return text + fmt.Sprintf("it may have been cut off: compare what it names with your backups, then move %s/%s away", Dir, d.ID)
+	}
+	return text + fmt.Sprintf("it was %s, and can be moved away: %s/%s", d.State, Dir, d.ID)
+}
+
+func (d *Damaged) Unwrap() error { return d.Err }
+
+// over reports whether there is nothing to undo.
+func (d *Damaged) over() bool { return d.State == RolledBack || d.State == Undone }
+
+// lastState is where a transaction stands by the last record of its log alone, of
+// which nothing proves that it is true: good enough to leave the transaction as
+// it is. A line that is torn or no record at the end leaves it Open.
+func lastState(tx *os.File, id string) State {
+	dir, err := openOwn(tx, id, 0o022)
+	if err != nil {
+		return Open
+	}
+	defer dir.Close()
+	data, err := statedir.ReadFile(dir, logFile, maxLog)
+	if err != nil || !bytes.HasSuffix(data, []byte("\n")) {
+		return Open
+	}
+	lines := bytes.Split(bytes.TrimSuffix(data, []byte("\n")), []byte("\n"))
+	var r record
+	if err := json.Unmarshal(lines[len(lines)-1], &r); err != nil {
+		return Open
+	}
+	return (&journal{records: []record{r}}).state()
 }
 
 func (j *journal) open(tx *os.File, id string, write bool) error {
@@ -217,7 +260,7 @@ func (j *journal) read(sum string, data []byte) (whole int, err error) {
 		}
 		var r record
 		if err := json.Unmarshal(line, &r); err != nil || r.Sum != r.chained(j.sum) || r.Step < 0 || r.Step > len(j.Plan.Steps) {
-			return whole, fmt.Errorf("%s or line %d of %s was changed by somebody: hostguard does not act on it; compare the files it names with your backups, and move the folder away", headFile, len(j.records)+1, logFile)
+			return whole, fmt.Errorf("%s or line %d of %s was changed by somebody", headFile, len(j.records)+1, logFile)
 		}
 		j.sum = r.Sum
 		j.records = append(j.records, r)
@@ -337,7 +380,10 @@ func digest(data []byte) string {
 }
 
 // openFolder opens a folder in the transactions' folder that is ours alone.
-func openFolder(tx *os.File, name string) (*os.File, error) {
+func openFolder(tx *os.File, name string) (*os.File, error) { return openOwn(tx, name, 0o077) }
+
+// openOwn opens a folder of ours without the bits of a mode.
+func openOwn(tx *os.File, name string, without uint32) (*os.File, error) {
 	fd, err := unix.Openat(int(tx.Fd()), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
@@ -347,11 +393,46 @@ func openFolder(tx *os.File, name string) (*os.File, error) {
 		unix.Close(fd)
 		return nil, err
 	}
-	if int(st.Uid) != os.Geteuid() || st.Mode&0o077 != 0 {
+	if int(st.Uid) != os.Geteuid() || st.Mode&without != 0 {
 		unix.Close(fd)
 		return nil, fmt.Errorf("the folder belongs to uid %d with mode %04o: want root and 0700", st.Uid, st.Mode&0o7777)
 	}
 	return os.NewFile(uintptr(fd), name), nil
+}
+
+// mostOver is how many transactions are kept that were rolled back or undone.
+const mostOver = 50
+
+// prune removes the oldest transactions of which nothing is left to undo. What
+// holds stays, however old.
+func (t *Transactions) prune() error {
+	list, _, err := ids(t.dir)
+	if err != nil {
+		return err
+	}
+	over := 0
+	for _, id := range slices.Backward(list) {
+		j, err := openJournal(t.dir, id, false, t.Now)
+		if err != nil {
+			continue // it is named where it matters
+		}
+		state := j.state()
+		j.close()
+		if state != RolledBack && state != Undone {
+			continue
+		}
+		if over++; over <= mostOver {
+			continue
+		}
+		name := newPrefix + id // cut off here, the next run clears it away
+		if err := unix.Renameat(int(t.dir.Fd()), id, int(t.dir.Fd()), name); err != nil {
+			return fmt.Errorf("cannot remove the old transaction %s: %w", id, err)
+		}
+		if err := removeFolder(t.dir, name); err != nil {
+			return fmt.Errorf("cannot remove the old transaction %s: %w", id, err)
+		}
+	}
+	return nil
 }
 
 // removeFolder removes what is left of a folder that was being made.

@@ -30,6 +30,8 @@ type world struct {
 	id    remediate.HostID     // of the host
 	tweak func(*Engine)        // of the engine
 	now   func() time.Time     // the clock
+
+	damaged []Damaged // what the last recovery told of
 }
 
 var errBroken = errors.New("it broke")
@@ -167,7 +169,9 @@ func (w *world) recover(t *testing.T) ([]Recovered, error) {
 		t.Fatal(err)
 	}
 	defer tx.Close()
-	return tx.Recover(context.Background())
+	list, damaged, err := tx.Recover(context.Background())
+	w.damaged = damaged
+	return list, err
 }
 
 func (w *world) is(t *testing.T, value string) {
@@ -659,6 +663,119 @@ func TestForeignJournals(t *testing.T) {
 				t.Errorf("it was acted on: %q", w.calls)
 			}
 		})
+	}
+}
+
+// An old journal that is damaged is named, and keeps nobody from working; one
+// that may be of a transaction that was cut off does.
+func TestADamagedJournalBlocksOnlyWhatMayBeUnfinished(t *testing.T) {
+	t.Parallel()
+	appended := func(text string) func(*testing.T, string) {
+		return func(t *testing.T, dir string) {
+			data, err := os.ReadFile(filepath.Join(dir, logFile))
+			if err == nil {
+				err = os.WriteFile(filepath.Join(dir, logFile), append(data, text...), 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	without := func(name string) func(*testing.T, string) {
+		return func(t *testing.T, dir string) {
+			if err := os.Remove(filepath.Join(dir, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for name, c := range map[string]struct {
+		undone bool
+		spoil  func(t *testing.T, dir string)
+		state  State // empty: it blocks
+	}{
+		"a committed one's head":       {false, func(t *testing.T, dir string) { edit(t, dir, headFile, `"old"`, `"odd"`) }, Committed},
+		"an undone one's head":         {true, func(t *testing.T, dir string) { edit(t, dir, headFile, `"old"`, `"odd"`) }, Undone},
+		"a line of an undone one":      {true, func(t *testing.T, dir string) { edit(t, dir, logFile, `"moved"`, `"moon"`) }, Undone},
+		"an undone one without head":   {true, without(headFile), Undone},
+		"of an older version":          {true, func(t *testing.T, dir string) { edit(t, dir, headFile, `"format":1`, `"format":0`) }, Undone},
+		"readable by others":           {false, func(t *testing.T, dir string) { _ = os.Chmod(dir, 0o755) }, Committed},
+		"writable by others":           {false, func(t *testing.T, dir string) { _ = os.Chmod(dir, 0o777) }, ""},
+		"without a log":                {true, without(logFile), ""},
+		"a step began, it seems":       {true, appended(`{"event":"moving","step":1,"sum":"x"}` + "\n"), ""},
+		"undone is all it says":        {false, appended(`{"event":"undone","sum":"x"}` + "\n"), Undone},
+		"something else at the end":    {true, appended("x\n"), ""},
+		"damaged, and torn at the end": {true, func(t *testing.T, dir string) { edit(t, dir, headFile, `"old"`, `"odd"`); appended(`{"at`)(t, dir) }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, "a", "b")
+			done, err := w.apply(t, t.Context(), w.plan("a"))
+			if err == nil && c.undone {
+				_, err = w.undo(t, done.ID)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.spoil(t, filepath.Join(w.root, Dir, done.ID))
+			w.calls = nil
+			_, err = w.recover(t)
+			away := Dir + "/" + done.ID
+			switch {
+			case c.state == "" && (err == nil || !strings.Contains(err.Error(), "it may have been cut off") || !strings.Contains(err.Error(), "move "+away+" away")):
+				t.Errorf("recover: %v", err)
+			case c.state == "":
+			case err != nil || len(w.damaged) != 1 || w.damaged[0].State != c.state || !strings.Contains(w.damaged[0].Error(), "can be moved away: "+away):
+				t.Errorf("recover: %v, damaged: %+v", err, w.damaged)
+			}
+			if len(w.calls) > 0 {
+				t.Errorf("it was acted on: %q", w.calls)
+			}
+			if c.state == "" {
+				return
+			}
+			if _, err := w.apply(t, t.Context(), w.plan("b")); err != nil {
+				t.Errorf("the next one: %v", err)
+			}
+			if back, err := w.undo(t, ""); err != nil || back.ID == done.ID {
+				t.Errorf("undo of the next one: %+v %v", back, err)
+			}
+			_, err = w.undo(t, "") // what is left may be the damaged one
+			if want := map[bool]string{true: "nothing to undo", false: "cannot use the journal of the transaction " + done.ID}[c.state == Undone]; err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("undo of what is left: %v, want %q", err, want)
+			}
+		})
+	}
+}
+
+// What holds can be undone for ever; of the others only the newest stay.
+func TestOldTransactionsThatDoNotHoldAreRemoved(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "a", "b")
+	held, err := w.apply(t, t.Context(), w.plan("b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var last string
+	for n := range mostOver + 5 {
+		w.fail = map[string]error{}
+		if n%2 == 0 {
+			w.fail["look R-1"] = errBroken
+		}
+		done, err := w.apply(t, t.Context(), w.plan("a"))
+		if err == nil {
+			_, err = w.undo(t, done.ID)
+		}
+		if err != nil && n%2 == 1 {
+			t.Fatal(err)
+		}
+		last = done.ID
+	}
+	history, err := w.engine().History()
+	if err != nil || len(history) != mostOver+1 || history[0].ID != held.ID || history[0].State != Committed || history[mostOver].ID != last {
+		t.Errorf("%d transactions, the first %+v: %v", len(history), history[0].State, err)
+	}
+	if back, err := w.undo(t, ""); err != nil || back.ID != held.ID {
+		t.Errorf("undo: %+v %v", back, err)
 	}
 }
 
