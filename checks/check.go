@@ -20,6 +20,10 @@ type Check struct {
 	Blind string    // what this way of looking cannot see
 	Needs host.Caps // unmet: the runner answers for the check, which never guesses
 
+	// Long: its look waits for one thing after the other, so it begins before the
+	// others.
+	Long bool
+
 	// Primitive: it is for rules on any system, whether one of ours uses it or not.
 	Primitive bool
 	Binding

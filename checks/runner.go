@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -20,6 +21,7 @@ const DefaultProbeTimeout = 15 * time.Second
 type Task struct {
 	Rule  string
 	Needs host.Caps
+	Long  bool // see Check
 	Probe Probe
 }
 
@@ -36,14 +38,22 @@ func Run(ctx context.Context, h *host.Host, tasks []Task, probeTimeout time.Dura
 		finding Finding
 	}
 	answers := make(chan answer, len(tasks)) // a hung probe is abandoned, and must not block when it returns
-	for i, t := range tasks {
-		go func() {
-			start := time.Now()
-			f := run(ctx, h, t)
-			f.Duration = time.Since(start)
-			answers <- answer{i, f}
-		}()
+	start := func(long bool) {
+		for i, t := range tasks {
+			if t.Long != long {
+				continue
+			}
+			go func() {
+				start := time.Now()
+				f := run(ctx, h, t)
+				f.Duration = time.Since(start)
+				answers <- answer{i, f}
+			}()
+		}
 	}
+	start(true)
+	runtime.Gosched() // until they wait
+	start(false)
 	findings := make([]Finding, len(tasks))
 	for i, t := range tasks {
 		findings[i] = Finding{Rule: t.Rule} // without a status until it is answered

@@ -20,7 +20,7 @@ func TestOneBadProbeLeavesTheOthersStanding(t *testing.T) {
 	hang := make(chan struct{})
 	t.Cleanup(func() { close(hang) })
 	tasks := []checks.Task{
-		{Rule: "good", Probe: passing},
+		{Rule: "good", Long: true, Probe: passing},
 		{Rule: "panics", Probe: func(context.Context, *host.Host) (checks.Verdict, error) { panic("boom") }},
 		{Rule: "hangs", Probe: func(context.Context, *host.Host) (checks.Verdict, error) {
 			<-hang // deaf to its context, as a blocking system call is

@@ -24,6 +24,7 @@ var Checks = []checks.Check{
 		Looks:   looksAtConfig + " The keyword's value must be a wanted one everywhere.",
 		Blind:   blindToConfig,
 		Needs:   host.Root,
+		Long:    true,
 		Binding: checks.Params(optionParams{}, option),
 	},
 	{

@@ -258,7 +258,7 @@ func runSelected(ctx context.Context, h *host.Host, rules []selected) []checks.F
 			findings[i] = checks.Finding{Rule: s.Rule.ID, Verdict: checks.Verdict{Status: checks.Skipped, Reason: "left out by --skip"}}
 			continue
 		}
-		tasks = append(tasks, checks.Task{Rule: s.Rule.ID, Needs: s.Check.Needs, Probe: s.Probe})
+		tasks = append(tasks, checks.Task{Rule: s.Rule.ID, Needs: s.Check.Needs, Long: s.Check.Long, Probe: s.Probe})
 		places = append(places, i)
 	}
 	for i, f := range checks.Run(ctx, h, tasks, checks.DefaultProbeTimeout) {

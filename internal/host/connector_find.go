@@ -71,6 +71,9 @@ func (h *Host) findConnectors(ctx context.Context) ([]Connector, error) {
 	if len(projects) > maxConnectors {
 		return nil, fmt.Errorf("cannot look at %d connector folders: %d are the most", len(projects), maxConnectors)
 	}
+	if h.Running() && len(projects) > 0 {
+		go h.Volumes(ctx) // what is asked for next, and waits for docker
+	}
 	var connectors []Connector
 	for _, p := range projects {
 		c, err := h.readConnector(ctx, p)
