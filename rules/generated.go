@@ -1012,6 +1012,22 @@ var embeddedRules = []Rule{
 		{File: "rules/connector/certificates.yaml", Line: 229, Column: 102, Kind: 2, Text: "chain"},
 		{File: "rules/connector/certificates.yaml", Line: 229, Column: 109, Kind: 3, Text: "true"},
 	}}, Configured: map[string]string{"servers": "ntp.servers"}, Remediation: Remediation{Hint: "See why it is not renewed: systemctl list-timers certbot.timer, certbot renew --dry-run. One that nothing serves any more: certbot delete --cert-name NAME."}, node: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 220, Column: 3}},
+	{ID: "CRT-015", Title: "The connector sends a chain that partners can verify", Rationale: "A server sends its certificate with those between it and the root. Where one lacks, stands in the wrong place or is another's, partners who trust the root refuse the connector all the same, or turn verification off; some clients fetch what lacks, so that it seems to work.", Source: []string{
+		"TC-17",
+	}, Severity: 3, Tags: []string{
+		"certificates",
+		"connector",
+	}, References: []Reference{
+		{Framework: "RFC", ID: "RFC 5280 6.1"},
+		{Framework: "RFC", ID: "RFC 8446 4.4.2"},
+	}, Check: "connector-certificate", Params: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 247, Column: 11, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/connector/certificates.yaml", Line: 247, Column: 12, Kind: 2, Text: "stores"},
+		{File: "rules/connector/certificates.yaml", Line: 247, Column: 20, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/connector/certificates.yaml", Line: 247, Column: 21, Kind: 2, Text: "tls"},
+		}},
+		{File: "rules/connector/certificates.yaml", Line: 247, Column: 27, Kind: 2, Text: "chain"},
+		{File: "rules/connector/certificates.yaml", Line: 247, Column: 34, Kind: 3, Text: "true"},
+	}}, Remediation: Remediation{Hint: "Put the certificate, then that of its issuer, then that one's, up to the root's into one file and make the store of it: openssl pkcs12 -export -inkey key.pem -in chain.pem -name ALIAS -out server.p12 (keytool -importcert -alias ALIAS -file chain.p7b takes a reply with the whole chain). Who issued a certificate says openssl x509 -noout -issuer -in FILE. The root of an authority of your own goes into the trust store, too."}, node: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 235, Column: 3}},
 	{ID: "DOCK-001", Title: "One Docker engine is installed, from a package", Rationale: "The connector is a set of containers. A second engine, or one from a snap or in a user's home, keeps its files, sockets and units in other places: audit rules, compose and this audit would look past it.", Source: []string{
 		"TC-02",
 	}, Severity: 3, Tags: []string{
@@ -2352,6 +2368,7 @@ var embeddedProfiles = []Profile{
 		{ID: "CRT-012", Level: 2},
 		{ID: "CRT-013", Level: 1},
 		{ID: "CRT-014", Level: 1},
+		{ID: "CRT-015", Level: 2},
 		{ID: "DOCK-001", Level: 2},
 		{ID: "DOCK-002", Level: 2},
 		{ID: "DOCK-003", Level: 2},

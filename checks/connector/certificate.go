@@ -15,8 +15,8 @@ import (
 
 var certificateCheck = checks.Check{
 	Name:    "connector-certificate",
-	Looks:   "Opens the key stores that the execution core, data app and usage control of each connector are told to use by their effective properties (server.ssl, camel, and with DAPS on application.keyStoreName), with the passwords that stand there, and judges the entries that are used. Validity is judged by the time of the time servers where the clock could be compared with them, else by the host's clock.",
-	Blind:   "Stores within an image, PEM files and bundles named in their place, JCEKS and BKS: these are errors. The data app's separate settings in config.properties. Whether a certificate was revoked, and whether the application has read the store since it was written.",
+	Looks:   "Opens the key stores that the execution core, data app and usage control of each connector are told to use by their effective properties (server.ssl, camel, and with DAPS on application.keyStoreName), with the passwords that stand there, and judges the entries that are used. Validity is judged by the time of the time servers where the clock could be compared with them, else by the host's clock. With chain, the last certificate must be signed by itself or by an authority of one of the connector's trust stores or of /etc/ssl/certs/ca-certificates.crt.",
+	Blind:   "Stores within an image, PEM files and bundles named in their place, JCEKS and BKS: these are errors. The data app's separate settings in config.properties. Whether a certificate was revoked, what its authorities limit its names to, whom partners trust, and whether the application has read the store since it was written.",
 	Needs:   host.Root,
 	Binding: checks.Params(certificateParams{}, certificates),
 }
@@ -68,14 +68,15 @@ func certificates(ctx context.Context, h *host.Host, p certificateParams) (check
 	if p.Valid || p.Left > 0 {
 		now = h.MeasuredNow(ctx, p.Servers)
 	}
-	return judgeCertificates(stores, p, now)
+	return judgeCertificates(stores, p, now, func() (host.Authorities, error) { return h.Authorities(ctx) })
 }
 
 // judgeCertificates judges the entries that the connectors' applications use.
 // That a store, or the entry, is there is judged with Pair; without it what is
-// absent has no certificate to judge. A store that does not open is an error.
-func judgeCertificates(stores []host.KeyStore, p certificateParams, now host.Now) (checks.Verdict, error) {
-	stores = slices.DeleteFunc(slices.Clone(stores), func(s host.KeyStore) bool {
+// absent has no certificate to judge. A store that does not open is an error. The
+// host's authorities are asked for when a chain does not do without.
+func judgeCertificates(all []host.KeyStore, p certificateParams, now host.Now, authorities func() (host.Authorities, error)) (checks.Verdict, error) {
+	stores := slices.DeleteFunc(slices.Clone(all), func(s host.KeyStore) bool {
 		return !slices.ContainsFunc(p.Stores, func(word string) bool { return storeWords[word] == s.Use })
 	})
 	if len(stores) == 0 {
@@ -97,6 +98,9 @@ func judgeCertificates(stores []host.KeyStore, p certificateParams, now host.Now
 			r.absent(checks.Evidence{Source: s.Path, Key: "format", Want: "JKS or PKCS#12, which Java reads", Got: string(s.Store.Format)}, p.Pair)
 		default:
 			judgeOwn(&r, s, p, now)
+			if p.Chain {
+				judgeOwnChains(&r, s, all, authorities)
+			}
 		}
 	}
 	if p.Valid || p.Left > 0 {
@@ -117,6 +121,7 @@ func judgeOwn(r *collected, s host.KeyStore, p certificateParams, now host.Now) 
 		return
 	}
 	w := p.Wants
+	w.Chain = false // judgeOwnChains knows more
 	if s.Use == host.StoreTLS && p.Addressed {
 		if s.NamesErr != nil {
 			r.unseen(s.NamesErr)

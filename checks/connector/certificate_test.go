@@ -129,7 +129,7 @@ func TestCertificates(t *testing.T) {
 				t.Fatal(err)
 			}
 			before := len(c.stores)
-			v, err := judgeCertificates(c.stores, c.p, host.Now{Time: noon, By: "the test's clock"})
+			v, err := judgeCertificates(c.stores, c.p, host.Now{Time: noon, By: "the test's clock"}, nil)
 			if len(v.Evidence) == 0 && v.Status == checks.NotApplicable {
 				v.Evidence = []checks.Evidence{{Source: "nothing"}}
 			}
@@ -137,6 +137,59 @@ func TestCertificates(t *testing.T) {
 			if len(c.stores) != before {
 				t.Error("the stores are changed")
 			}
+		})
+	}
+}
+
+func TestChains(t *testing.T) {
+	t.Parallel()
+	root := issued(t, "root", 900, nil)
+	between := issued(t, "between", 900, root)
+	server := issued(t, "leaf", 100, between, "ecc")
+	leaf := server.cert
+	alone := issued(t, "alone", 100, nil, "ecc").cert
+	foreign := issued(t, "between", 900, nil).cert
+	p := certificateParams{Stores: []string{"tls"}, Wants: certificate.Wants{Chain: true}}
+	closed := withStore(trusts(), func(s *host.KeyStore) { s.Err, s.Store = errors.New("the password"), nil })
+	elsewhere := withStore(trusts(between.cert), func(s *host.KeyStore) { s.Connector = "/opt/b" })
+	known := func(certs ...*x509.Certificate) func() (host.Authorities, error) {
+		return func() (host.Authorities, error) { return host.Authorities{Path: "/bundle", Certificates: certs}, nil }
+	}
+	none := func() (host.Authorities, error) { return host.Authorities{Path: "/bundle", Absent: true}, nil }
+	for name, c := range map[string]struct {
+		stores      []host.KeyStore
+		authorities func() (host.Authorities, error)
+		want        string
+	}{
+		"self-signed":                        {[]host.KeyStore{core(alone)}, none, "pass"},
+		"with its root":                      {[]host.KeyStore{core(leaf, between.cert, root.cert)}, none, "pass"},
+		"the root is in the trust store":     {[]host.KeyStore{core(leaf, between.cert), trusts(root.cert)}, nil, "pass"},
+		"the root is this host's":            {[]host.KeyStore{core(leaf, between.cert), trusts(alone)}, known(alone, root.cert), "pass"},
+		"its issuer is in the trust store":   {[]host.KeyStore{core(leaf), trusts(between.cert)}, nil, "pass"},
+		"nobody knows its issuer":            {[]host.KeyStore{core(leaf), trusts(root.cert)}, known(root.cert), "fail: looked for in /opt/tc/cert/trust.jks, /bundle"},
+		"this host has no authorities":       {[]host.KeyStore{core(leaf)}, none, "fail: CN=leaf, and no authority that is known has signed it: looked for in /bundle (absent)"},
+		"pinned, by those who have it":       {[]host.KeyStore{core(leaf), trusts(leaf)}, none, "fail: CN=between"},
+		"another connector's trust store":    {[]host.KeyStore{core(leaf), elsewhere}, none, "fail: CN=between"},
+		"a foreign issuer of its name":       {[]host.KeyStore{core(leaf), trusts(foreign)}, none, "fail: CN=between"},
+		"a foreign issuer of its name, sent": {[]host.KeyStore{core(leaf, foreign), trusts(between.cert)}, none, "fail: another key has signed it"},
+		"wrong order":                        {[]host.KeyStore{core(leaf, root.cert, between.cert)}, nil, "fail: stands elsewhere"},
+		"a leaf as issuer":                   {[]host.KeyStore{core(issued(t, "x", 9, server, "ecc").cert, leaf)}, nil, "fail: CN=leaf, which is no authority"},
+		"the trust store does not open":      {[]host.KeyStore{core(leaf), closed}, none, "error: the password"},
+		"nor need it":                        {[]host.KeyStore{core(leaf, between.cert), closed}, known(root.cert), "pass"},
+		"authorities that cannot be read": {[]host.KeyStore{core(leaf, between.cert)}, func() (host.Authorities, error) { return host.Authorities{}, errors.New("too large") },
+			"error: too large"},
+		"one authority that cannot be read": {[]host.KeyStore{core(leaf, between.cert)}, func() (host.Authorities, error) { return host.Authorities{Path: "/bundle", Unread: 1}, nil },
+			"error: cannot read 1 certificates of /bundle"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v, err := judgeCertificates(c.stores, p, host.Now{}, c.authorities)
+			for _, e := range v.Evidence {
+				if v.Status == checks.Fail {
+					v.Reason += " " + e.Want + ": " + e.Got
+				}
+			}
+			checktest.Judged(t, v, err, c.want)
 		})
 	}
 }
@@ -197,7 +250,7 @@ func TestSharedStoreIsNamedOnce(t *testing.T) {
 	t.Parallel()
 	old := issued(t, "old", -1, nil, "ecc").cert
 	stores := slices.Repeat([]host.KeyStore{core(old)}, 5)
-	v, err := judgeCertificates(stores, certificateParams{Stores: []string{"tls"}, Wants: certificate.Wants{Valid: true}}, host.Now{Time: noon, By: "x"})
+	v, err := judgeCertificates(stores, certificateParams{Stores: []string{"tls"}, Wants: certificate.Wants{Valid: true}}, host.Now{Time: noon, By: "x"}, nil)
 	if err != nil || len(v.Evidence) != 2 || !strings.Contains(v.Evidence[0].Got, "expired on 2026-02-28") || v.Evidence[1].Got != "x" {
 		t.Errorf("%+v, %v", v, err)
 	}

@@ -112,15 +112,8 @@ func judgeTrusted(r *collected, s host.KeyStore, p trustParams, now host.Now) {
 // judgeOwnTrust: the applications of a connector call each other, and look the
 // certificate up in the execution core's trust store.
 func judgeOwnTrust(r *collected, trusting host.KeyStore, stores []host.KeyStore) {
-	var anchors, roots []*x509.Certificate
-	for _, e := range trusting.Store.Entries {
-		if len(e.Chain) > 0 && !e.Private && !e.Loose { // Java takes no anchor from an entry with a key
-			anchors = append(anchors, e.Chain[0])
-			if certificate.SelfSigned(e.Chain[0]) {
-				roots = append(roots, e.Chain[0])
-			}
-		}
-	}
+	anchors := trusting.Trusted()
+	roots := slices.DeleteFunc(slices.Clone(anchors), func(c *x509.Certificate) bool { return !certificate.SelfSigned(c) })
 	for _, s := range stores {
 		if s.Connector != trusting.Connector || s.Use != host.StoreTLS {
 			continue

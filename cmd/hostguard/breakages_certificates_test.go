@@ -56,7 +56,7 @@ func certificateBreakages() []breakage {
 	add("the alias is not in the key store", []string{"server.p12 key another" + names, trust},
 		map[string]want{
 			"CRT-001": fails(dir+"server.p12", "another (key)"),
-			"CRT-004": inapplicable, "CRT-006": inapplicable, "CRT-008": inapplicable, "CRT-009": inapplicable, "CRT-011": inapplicable,
+			"CRT-004": inapplicable, "CRT-006": inapplicable, "CRT-008": inapplicable, "CRT-009": inapplicable, "CRT-011": inapplicable, "CRT-015": inapplicable,
 		})
 	add("the certificate has expired", own("days=-1"),
 		map[string]want{"CRT-002": fails("server: validity", "expired on"), "CRT-003": fails("expired on"), "CRT-013": fails("trusted0: validity")})
@@ -67,8 +67,10 @@ func certificateBreakages() []breakage {
 	add("the certificate is not for the name that partners use", []string{"server.p12 key server names=ecc-lab", trust},
 		map[string]want{"CRT-006": fails("for connector.example.org", "ecc-lab")})
 	add("the key is one that the IDS testbed publishes", own("kind=testbed"),
-		map[string]want{"CRT-001": fails("private key"), "CRT-007": fails("ReferenceTestbedCA"), "CRT-012": fails("ReferenceTestbedCA")})
+		map[string]want{"CRT-001": fails("private key"), "CRT-007": fails("ReferenceTestbedCA"), "CRT-012": fails("ReferenceTestbedCA"), "CRT-015": fails("no authority that is known has signed it")})
 	add("the certificate is for clients", own("usage=client"), map[string]want{"CRT-008": fails("clientAuth")})
+	add("nobody knows the certificate's issuer", own("issuer=nobody"),
+		map[string]want{"CRT-015": fails("CN=nobody", "CN=server", dir+"truststore.jks")})
 	add("the execution core trusts somebody else only", []string{"truststore.jks cert somebody"},
 		map[string]want{"CRT-011": fails("CN=somebody")})
 	add("the IDS testbed's authority is trusted", []string{"server.p12 key server" + names, trust + " cert testbed kind=testbed"},
@@ -77,7 +79,7 @@ func certificateBreakages() []breakage {
 	unopened := unknown(dir+"server.p12", "the password does not open it")
 	list = append(list, breakage{"certificates: the password does not open the key store", keepingMode(coreProperties, apply), keepingMode(coreProperties, undo), map[string]want{
 		"CRT-001": unopened, "CRT-002": unopened, "CRT-003": unopened, "CRT-004": unopened, "CRT-006": unopened,
-		"CRT-007": unopened, "CRT-008": unopened, "CRT-009": unopened, "CRT-011": unopened,
+		"CRT-007": unopened, "CRT-008": unopened, "CRT-009": unopened, "CRT-011": unopened, "CRT-015": unopened,
 	}})
 	return list
 }

@@ -68,7 +68,7 @@ func connectorBreakages() []breakage {
 	setting("the DAPS without TLS", "https://daps.example.org/jwks.json", "http://daps.example.org/jwks.json", "CON-016")
 	edit("TLS switched off", coreProperties, "server.ssl.key-alias", "server.ssl.enabled=false\nserver.ssl.key-alias", map[string]want{
 		"CON-015": fails(coreProperties + ":"), "CRT-001": inapplicable, "CRT-004": inapplicable, "CRT-006": inapplicable,
-		"CRT-008": inapplicable, "CRT-009": inapplicable, "CRT-011": inapplicable,
+		"CRT-008": inapplicable, "CRT-009": inapplicable, "CRT-011": inapplicable, "CRT-015": inapplicable,
 	})
 	edit("the firewall is off", envFile, "FIREWALL=true", "FIREWALL=false", map[string]want{"CON-012": fails(envFile+":2", coreProperties)})
 	edit("the environment overrides a setting", composeFile, "      - AES256", "      - APPLICATION_FIREWALL_ISENABLED=false\n      - AES256",

@@ -35,12 +35,13 @@ type storeEntry struct {
 	key      crypto.Signer     // nil: a trusted certificate
 	template *x509.Certificate // of what is to be made
 	public   crypto.PublicKey
+	issuer   string // empty: it signs itself
 	cert     *x509.Certificate
 }
 
 // store makes a JKS store: PASSWORD, then entries. "key ALIAS" and "cert ALIAS"
 // are new ones, changed by what follows: days=100 left from=-10 names=a,b
-// kind=p256|rsa2048|testbed usage=server|client. "trust PATH" takes in the
+// kind=p256|rsa2048|testbed usage=server|client issuer=NAME, which is nowhere. "trust PATH" takes in the
 // certificates of a store that was made before.
 func (m storeMaker) store(name string, words []string) ([]byte, error) {
 	if len(words) == 0 {
@@ -120,6 +121,8 @@ func (e *storeEntry) set(option, value string) error {
 		}
 	case "names":
 		e.template.DNSNames = strings.Split(value, ",")
+	case "issuer":
+		e.issuer = value
 	case "usage":
 		e.template.ExtKeyUsage = map[string][]x509.ExtKeyUsage{"server": {x509.ExtKeyUsageServerAuth}, "client": {x509.ExtKeyUsageClientAuth}}[value]
 	case "kind":
@@ -150,7 +153,10 @@ func (e *storeEntry) sign() error {
 	if e.cert != nil {
 		return nil
 	}
-	signer := e.key
+	signer, parent := e.key, e.template
+	if e.issuer != "" {
+		signer, parent = nil, &x509.Certificate{Subject: pkix.Name{CommonName: e.issuer}}
+	}
 	if signer == nil {
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		if err != nil {
@@ -158,7 +164,7 @@ func (e *storeEntry) sign() error {
 		}
 		signer = key
 	}
-	der, err := x509.CreateCertificate(rand.Reader, e.template, e.template, e.public, signer)
+	der, err := x509.CreateCertificate(rand.Reader, e.template, parent, e.public, signer)
 	if err == nil {
 		e.cert, err = x509.ParseCertificate(der)
 	}

@@ -449,8 +449,13 @@ func FuzzJudge(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if _, err := Judge(keystore.Entry{Private: true, Chain: []*x509.Certificate{cert, cert}}, strict(), now); err != nil {
+		w, chain := strict(), []*x509.Certificate{cert, cert}
+		w.Chain = false
+		if _, err := Judge(keystore.Entry{Private: true, Chain: chain}, w, now); err != nil {
 			t.Error(err)
+		}
+		if faults, err := JudgeChain(chain, chain); len(faults) > 0 && err != nil {
+			t.Errorf("%v, and %v", faults, err)
 		}
 		if Describe(cert, now) == "" || len(Fingerprint(cert)) != 64 {
 			t.Error("not described")

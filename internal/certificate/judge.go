@@ -24,7 +24,7 @@ type Wants struct {
 	Digests     []string          `yaml:"digests" doc:"The digests that its signature may use: SHA-256, SHA-384, SHA-512. Ed25519 always does. Empty: any."`
 	Names       []string          `yaml:"names" doc:"Host names and addresses that it must be for, by its subject alternative names; wildcards in them count as in RFC 6125."`
 	Usage       []string          `yaml:"usage" doc:"What it must be for, if it says what it is for: serverAuth, clientAuth (TLS). Its key must then be one that may sign."`
-	Chain       bool              `yaml:"chain" doc:"Whether its issuers must follow it, each the signer of the one before."`
+	Chain       bool              `yaml:"chain" doc:"Whether its issuers must follow it, each an authority and the signer of the one before."`
 	Pair        bool              `yaml:"pair" doc:"Whether the private key must be there, and be the certificate's."`
 	Unpublished bool              `yaml:"unpublished" doc:"Whether a private key that is public knowledge is at fault."`
 }
@@ -116,7 +116,11 @@ func Judge(e keystore.Entry, w Wants, at time.Time) ([]Fault, error) {
 		faults = append(faults, judgeUsage(own, w.Usage)...)
 	}
 	if w.Chain {
-		faults = append(faults, judgeChain(e.Chain)...)
+		chainFaults, err := JudgeOrder(e.Chain)
+		if len(e.Chain) == 1 && !SelfSigned(own) {
+			chainFaults = []Fault{{"chain", "its issuer follows", "alone, issued by " + own.Issuer.String()}}
+		}
+		faults, unseen = append(faults, chainFaults...), errors.Join(unseen, err)
 	}
 	if w.Unpublished && e.Private {
 		if origin, known := Published(own); known {
@@ -237,21 +241,6 @@ func Usage(cert *x509.Certificate) []string {
 		}
 	}
 	return names
-}
-
-// judgeChain wants each certificate signed by the next. The root may be left
-// out; a certificate of an authority that comes alone may have that one for its
-// issuer, or lack one in between: Trusted tells.
-func judgeChain(chain []*x509.Certificate) []Fault {
-	for i, cert := range chain[:len(chain)-1] {
-		if !namesIssuer(cert, chain[i+1]) {
-			return []Fault{{"chain", "signed by the next, " + Subject(chain[i+1]), fmt.Sprintf("%s, issued by %s", Subject(cert), cert.Issuer)}}
-		}
-	}
-	if len(chain) == 1 && !SelfSigned(chain[0]) {
-		return []Fault{{"chain", "its issuer follows", "alone, issued by " + chain[0].Issuer.String()}}
-	}
-	return nil
 }
 
 // Trusted says whether anchors lead to a chain's first certificate: one of the

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -45,6 +46,7 @@ type KeyStore struct {
 
 type connectorStoreFacts struct {
 	connectorStores fact[[]KeyStore]
+	authorities     fact[Authorities]
 }
 
 // Own returns the entries that the application uses of a store with its own key:
@@ -58,6 +60,18 @@ func (s KeyStore) Own() []keystore.Entry {
 		}
 	}
 	return own
+}
+
+// Trusted returns the certificates that a trust store makes Java trust: it takes no
+// anchor from an entry with a key.
+func (s KeyStore) Trusted() []*x509.Certificate {
+	var anchors []*x509.Certificate
+	for _, e := range s.Store.Entries {
+		if len(e.Chain) > 0 && !e.Private && !e.Loose {
+			anchors = append(anchors, e.Chain[0])
+		}
+	}
+	return anchors
 }
 
 // ConnectorStores opens the stores of certificates that the connectors'
