@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -37,6 +38,17 @@ func stopping(t *testing.T, h *lab.Host) {
 	}
 }
 
+// savedResult reads the result file of fix and removes it.
+func savedResult(t *testing.T, h *lab.Host) *fixResult {
+	t.Helper()
+	var r fixResult
+	if err := json.Unmarshal([]byte(h.ReadFile("/root/fix.json")), &r); err != nil {
+		t.Fatalf("the result file is not whole: %v", err)
+	}
+	h.Must("rm", "/root/fix.json")
+	return &r
+}
+
 // A transaction that is at work is told by INT and TERM to finish the step in
 // hand and go back; a lost terminal is no reason to stop; a second run waits for
 // nobody.
@@ -47,15 +59,18 @@ func TestSignalsWhileFixIsAtWork(t *testing.T) {
 		code   int
 		active string
 	}{
-		"TERM":           {"TERM", exitFailed, "active"},
-		"INT":            {"INT", exitFailed, "active"},
-		"HUP is ignored": {"HUP", exitOK, "inactive"},
+		"TERM":            {"TERM", exitFailed, "active"},
+		"INT":             {"INT", exitFailed, "active"},
+		"HUP is ignored":  {"HUP", exitOK, "inactive"},
+		"PIPE is ignored": {"PIPE", exitOK, "inactive"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := h.For(t)
 			withSlowServer(t, h)
 			ended := make(chan lab.Result, 1)
-			go func() { ended <- h.Run("hostguard", "fix", "--only", "SVC-001") }()
+			go func() {
+				ended <- h.Run("hostguard", "fix", "--only", "SVC-001", "-o", "text=-", "-o", "json=/root/fix.json")
+			}()
 			stopping(t, h)
 			pid := strings.TrimSpace(h.Must("pgrep", "-x", "hostguard"))
 			second := h.Run("hostguard", "fix", "--only", "SVC-001")
@@ -72,6 +87,10 @@ func TestSignalsWhileFixIsAtWork(t *testing.T) {
 			if r.Code != c.code {
 				t.Errorf("exit code %d, want %d: %s%s", r.Code, c.code, r.Stdout, r.Stderr)
 			}
+			outcome := map[int]string{exitOK: applied, exitFailed: rolledBack}[c.code]
+			if result := savedResult(t, h); result.Outcome != outcome || result.ExitCode != c.code || result.After == nil {
+				t.Errorf("the result file says %s with exit code %d, want %s", result.Outcome, result.ExitCode, outcome)
+			}
 			if got := strings.TrimSpace(h.Run("systemctl", "is-active", "nginx.service").Stdout); got != c.active {
 				t.Errorf("nginx is %s, want %s", got, c.active)
 			}
@@ -86,7 +105,10 @@ func TestSignalsWhileFixIsAtWork(t *testing.T) {
 	t.Run("a closed pipe is ignored", func(t *testing.T) {
 		h := h.For(t)
 		h.Must("systemctl", "enable", "--now", "--quiet", "nginx.service")
-		h.Must("bash", "-c", "set -o pipefail; hostguard fix --only SVC-001 2>&1 | true")
+		first := h.Must("bash", "-c", "set -o pipefail; hostguard fix --only SVC-001 -o text=- -o json=/root/fix.json 2>&1 | head -1")
+		if result := savedResult(t, h); result.Outcome != applied || result.ExitCode != exitOK || !strings.Contains(first, result.Transaction) {
+			t.Errorf("the result file: %+v, and before the pipe was closed: %q", result, first)
+		}
 		if got := strings.TrimSpace(h.Run("systemctl", "is-active", "nginx.service").Stdout); got != "inactive" {
 			t.Errorf("nginx is %s", got)
 		}
