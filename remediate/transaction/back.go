@@ -196,7 +196,7 @@ func (t *Transactions) newest() (string, error) {
 		case errors.As(err, &broken) && broken.over():
 			continue
 		case errors.As(err, &broken):
-			return "", fmt.Errorf("cannot tell what to undo: %w (or name an older transaction: hostguard history)", err)
+			return "", fmt.Errorf("cannot tell what to undo: %w (or name another transaction: hostguard history)", err)
 		case err != nil:
 			return "", err
 		}

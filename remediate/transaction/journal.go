@@ -175,10 +175,15 @@ type Damaged struct {
 
 func (d *Damaged) Error() string {
 	text := fmt.Sprintf("cannot use the journal of the transaction %s in %s: %v; ", d.ID, Dir, d.Err)
-	if d.State == Open {
-		return text + fmt.Sprintf("it may have been cut off: compare what it names with your backups, then move %s/%s away", Dir, d.ID)
+	switch {
+	case d.over():
+		text += fmt.Sprintf("it was %s: ", d.State)
+	case d.State == Committed:
+		text += "it holds, and hostguard cannot undo it: "
+	default:
+		text += "it may have been cut off: compare what it names with your backups, then "
 	}
-	return text + fmt.Sprintf("it was %s, and can be moved away: %s/%s", d.State, Dir, d.ID)
+	return text + fmt.Sprintf("move %s/%s away", Dir, d.ID)
 }
 
 func (d *Damaged) Unwrap() error { return d.Err }

@@ -724,7 +724,7 @@ func TestADamagedJournalBlocksOnlyWhatMayBeUnfinished(t *testing.T) {
 			case c.state == "" && (err == nil || !strings.Contains(err.Error(), "it may have been cut off") || !strings.Contains(err.Error(), "move "+away+" away")):
 				t.Errorf("recover: %v", err)
 			case c.state == "":
-			case err != nil || len(w.damaged) != 1 || w.damaged[0].State != c.state || !strings.Contains(w.damaged[0].Error(), "can be moved away: "+away):
+			case err != nil || len(w.damaged) != 1 || w.damaged[0].State != c.state || !strings.Contains(w.damaged[0].Error(), "move "+away+" away"):
 				t.Errorf("recover: %v, damaged: %+v", err, w.damaged)
 			}
 			if len(w.calls) > 0 {
