@@ -803,7 +803,7 @@ var embeddedRules = []Rule{
 		}},
 		{File: "rules/connector/certificates.yaml", Line: 12, Column: 27, Kind: 2, Text: "pair"},
 		{File: "rules/connector/certificates.yaml", Line: 12, Column: 33, Kind: 3, Text: "true"},
-	}}, Remediation: Remediation{Hint: "Make a key and certificate: keytool -genkeypair -alias execution-core-container -keyalg RSA -keysize 4096 -sigalg SHA256withRSA -validity 180 -storetype JKS -keystore ecc_cert/ssl-server.jks -ext san=dns:ecc-provider,dns:be-dataapp-provider,dns:uc-dataapp-provider,dns:localhost. Name file, passwords and alias in .env (KEYSTORE_NAME, KEYSTORE_PASSWORD, KEY_PASSWORD, ALIAS) as keytool -list -v -keystore FILE shows them, then make the containers anew (docker compose up -d). The data app and usage control take KEYSTORE_PASSWORD for the key's password, too."}, node: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 1, Column: 3}},
+	}}, Remediation: Remediation{Hint: "Make a key and certificate: keytool -genkeypair -alias execution-core-container -keyalg RSA -keysize 4096 -sigalg SHA256withRSA -validity 180 -storetype JKS -keystore ecc_cert/ssl-server.jks -ext san=dns:ecc-provider,dns:be-dataapp-provider,dns:uc-dataapp-provider,dns:localhost. Name file, passwords and alias in .env (KEYSTORE_NAME, KEYSTORE_PASSWORD, KEY_PASSWORD, ALIAS) as keytool -list -v -keystore FILE shows them, then make the containers anew (docker compose up -d). The data app and usage control take KEYSTORE_PASSWORD for the key's password, too. Java opens a JKS store without a password, a PKCS#12 one only with it: for one, put server.ssl.key-store-password=${KEYSTORE_PASSWORD} into the data app's application-docker.properties, where it is missing, and server.ssl.key-store-type=PKCS12 in the place of JKS (without the line server.ssl.key-store-provider=SUN) into those of all applications."}, node: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 1, Column: 3}},
 	{ID: "CRT-002", Title: "The connector's certificates are valid now", Rationale: "Partners and the connector's own applications refuse a certificate that has expired or is not valid yet. Whoever then turns verification off to get on talks to anybody.", Source: []string{
 		"TC-17",
 	}, Severity: 4, Tags: []string{
@@ -811,15 +811,15 @@ var embeddedRules = []Rule{
 		"connector",
 	}, References: []Reference{
 		{Framework: "RFC", ID: "RFC 5280 4.1.2.5"},
-	}, Check: "connector-certificate", Params: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 31, Column: 11, Kind: 7, Items: []strictyaml.Node{
-		{File: "rules/connector/certificates.yaml", Line: 31, Column: 12, Kind: 2, Text: "stores"},
-		{File: "rules/connector/certificates.yaml", Line: 31, Column: 20, Kind: 6, Items: []strictyaml.Node{
-			{File: "rules/connector/certificates.yaml", Line: 31, Column: 21, Kind: 2, Text: "tls"},
-			{File: "rules/connector/certificates.yaml", Line: 31, Column: 26, Kind: 2, Text: "daps"},
+	}, Check: "connector-certificate", Params: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 34, Column: 11, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/connector/certificates.yaml", Line: 34, Column: 12, Kind: 2, Text: "stores"},
+		{File: "rules/connector/certificates.yaml", Line: 34, Column: 20, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/connector/certificates.yaml", Line: 34, Column: 21, Kind: 2, Text: "tls"},
+			{File: "rules/connector/certificates.yaml", Line: 34, Column: 26, Kind: 2, Text: "daps"},
 		}},
-		{File: "rules/connector/certificates.yaml", Line: 31, Column: 33, Kind: 2, Text: "valid"},
-		{File: "rules/connector/certificates.yaml", Line: 31, Column: 40, Kind: 3, Text: "true"},
-	}}, Configured: map[string]string{"servers": "ntp.servers"}, Remediation: Remediation{Hint: "Renew the certificate and put it into the key store under the same alias, with a new key (keytool -genkeypair, see CRT-001; -certreq and -importcert for one that an authority signs). Import it into the trust store in place of the old one, make the containers anew, and tell partners who have pinned the old one. A DAPS certificate comes from the data space's authority."}, node: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 20, Column: 3}},
+		{File: "rules/connector/certificates.yaml", Line: 34, Column: 33, Kind: 2, Text: "valid"},
+		{File: "rules/connector/certificates.yaml", Line: 34, Column: 40, Kind: 3, Text: "true"},
+	}}, Configured: map[string]string{"servers": "ntp.servers"}, Remediation: Remediation{Hint: "Renew the certificate and put it into the key store under the same alias, with a new key (keytool -genkeypair, see CRT-001; -certreq and -importcert for one that an authority signs). Import it into the trust store in place of the old one, make the containers anew, and tell partners who have pinned the old one. A DAPS certificate comes from the data space's authority."}, node: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 23, Column: 3}},
 	{ID: "CRT-003", Title: "The connector's certificates stay valid for another month", Rationale: "A certificate that ends unseen stops the connector. Getting one from an authority, and telling partners who pin it, takes its time.", Source: []string{
 		"TC-17",
 	}, Severity: 3, Tags: []string{
@@ -827,15 +827,15 @@ var embeddedRules = []Rule{
 		"connector",
 	}, References: []Reference{
 		{Framework: "RFC", ID: "RFC 5280 4.1.2.5"},
-	}, Check: "connector-certificate", Params: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 49, Column: 11, Kind: 7, Items: []strictyaml.Node{
-		{File: "rules/connector/certificates.yaml", Line: 49, Column: 12, Kind: 2, Text: "stores"},
-		{File: "rules/connector/certificates.yaml", Line: 49, Column: 20, Kind: 6, Items: []strictyaml.Node{
-			{File: "rules/connector/certificates.yaml", Line: 49, Column: 21, Kind: 2, Text: "tls"},
-			{File: "rules/connector/certificates.yaml", Line: 49, Column: 26, Kind: 2, Text: "daps"},
+	}, Check: "connector-certificate", Params: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 52, Column: 11, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/connector/certificates.yaml", Line: 52, Column: 12, Kind: 2, Text: "stores"},
+		{File: "rules/connector/certificates.yaml", Line: 52, Column: 20, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/connector/certificates.yaml", Line: 52, Column: 21, Kind: 2, Text: "tls"},
+			{File: "rules/connector/certificates.yaml", Line: 52, Column: 26, Kind: 2, Text: "daps"},
 		}},
-		{File: "rules/connector/certificates.yaml", Line: 49, Column: 33, Kind: 2, Text: "left"},
-		{File: "rules/connector/certificates.yaml", Line: 49, Column: 39, Kind: 2, Text: "30d"},
-	}}, Configured: map[string]string{"servers": "ntp.servers"}, Remediation: Remediation{Hint: "Renew it now, see CRT-002. Another span than 30 days goes under parameters in hostguard.yaml: {CRT-003: {left: 14d}}."}, node: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 39, Column: 3}},
+		{File: "rules/connector/certificates.yaml", Line: 52, Column: 33, Kind: 2, Text: "left"},
+		{File: "rules/connector/certificates.yaml", Line: 52, Column: 39, Kind: 2, Text: "30d"},
+	}}, Configured: map[string]string{"servers": "ntp.servers"}, Remediation: Remediation{Hint: "Renew it now, see CRT-002. Another span than 30 days goes under parameters in hostguard.yaml: {CRT-003: {left: 14d}}."}, node: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 42, Column: 3}},
 	{ID: "CRT-004", Title: "The connector's TLS key and signature are strong", Rationale: "Connector data is worth recording today and breaking later. TRUE Connector's security policy wants RSA of 4096 bits and SHA-256; the certificate that it ships has 2048.", Source: []string{
 		"TC-17",
 	}, Severity: 3, Tags: []string{
@@ -843,22 +843,22 @@ var embeddedRules = []Rule{
 		"connector",
 	}, References: []Reference{
 		{Framework: "NIST", ID: "SP 800-57 Part 1 5.6.1"},
-	}, Check: "connector-certificate", Params: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 66, Column: 11, Kind: 7, Items: []strictyaml.Node{
-		{File: "rules/connector/certificates.yaml", Line: 66, Column: 12, Kind: 2, Text: "stores"},
-		{File: "rules/connector/certificates.yaml", Line: 66, Column: 20, Kind: 6, Items: []strictyaml.Node{
-			{File: "rules/connector/certificates.yaml", Line: 66, Column: 21, Kind: 2, Text: "tls"},
+	}, Check: "connector-certificate", Params: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 69, Column: 11, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/connector/certificates.yaml", Line: 69, Column: 12, Kind: 2, Text: "stores"},
+		{File: "rules/connector/certificates.yaml", Line: 69, Column: 20, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/connector/certificates.yaml", Line: 69, Column: 21, Kind: 2, Text: "tls"},
 		}},
-		{File: "rules/connector/certificates.yaml", Line: 66, Column: 27, Kind: 2, Text: "rsa_bits"},
-		{File: "rules/connector/certificates.yaml", Line: 66, Column: 37, Kind: 4, Text: "4096"},
-		{File: "rules/connector/certificates.yaml", Line: 66, Column: 43, Kind: 2, Text: "ec_bits"},
-		{File: "rules/connector/certificates.yaml", Line: 66, Column: 52, Kind: 4, Text: "256"},
-		{File: "rules/connector/certificates.yaml", Line: 66, Column: 57, Kind: 2, Text: "digests"},
-		{File: "rules/connector/certificates.yaml", Line: 66, Column: 66, Kind: 6, Items: []strictyaml.Node{
-			{File: "rules/connector/certificates.yaml", Line: 66, Column: 67, Kind: 2, Text: "SHA-256"},
-			{File: "rules/connector/certificates.yaml", Line: 66, Column: 76, Kind: 2, Text: "SHA-384"},
-			{File: "rules/connector/certificates.yaml", Line: 66, Column: 85, Kind: 2, Text: "SHA-512"},
+		{File: "rules/connector/certificates.yaml", Line: 69, Column: 27, Kind: 2, Text: "rsa_bits"},
+		{File: "rules/connector/certificates.yaml", Line: 69, Column: 37, Kind: 4, Text: "4096"},
+		{File: "rules/connector/certificates.yaml", Line: 69, Column: 43, Kind: 2, Text: "ec_bits"},
+		{File: "rules/connector/certificates.yaml", Line: 69, Column: 52, Kind: 4, Text: "256"},
+		{File: "rules/connector/certificates.yaml", Line: 69, Column: 57, Kind: 2, Text: "digests"},
+		{File: "rules/connector/certificates.yaml", Line: 69, Column: 66, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/connector/certificates.yaml", Line: 69, Column: 67, Kind: 2, Text: "SHA-256"},
+			{File: "rules/connector/certificates.yaml", Line: 69, Column: 76, Kind: 2, Text: "SHA-384"},
+			{File: "rules/connector/certificates.yaml", Line: 69, Column: 85, Kind: 2, Text: "SHA-512"},
 		}},
-	}}, Remediation: Remediation{Hint: "Make a new key of RSA 4096 or a curve of 256 bits or more (keytool -genkeypair -keyalg RSA -keysize 4096, or -keyalg EC -groupname secp384r1) and a certificate for it with -sigalg SHA256withRSA or SHA384withECDSA, see CRT-001."}, node: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 55, Column: 3}},
+	}}, Remediation: Remediation{Hint: "Make a new key of RSA 4096 or a curve of 256 bits or more (keytool -genkeypair -keyalg RSA -keysize 4096, or -keyalg EC -groupname secp384r1) and a certificate for it with -sigalg SHA256withRSA or SHA384withECDSA, see CRT-001."}, node: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 58, Column: 3}},
 	{ID: "CRT-005", Title: "The DAPS key and signature are strong enough", Rationale: "Whoever finds the private key of the identity certificate gets the connector's tokens and passes for it with every partner. Its size is the authority's choice, but less than 2048 bits of RSA or SHA-1 is broken.", Source: []string{
 		"TC-17",
 	}, Severity: 3, Tags: []string{
@@ -866,22 +866,22 @@ var embeddedRules = []Rule{
 		"connector",
 	}, References: []Reference{
 		{Framework: "NIST", ID: "SP 800-57 Part 1 5.6.1"},
-	}, Check: "connector-certificate", Params: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 83, Column: 11, Kind: 7, Items: []strictyaml.Node{
-		{File: "rules/connector/certificates.yaml", Line: 83, Column: 12, Kind: 2, Text: "stores"},
-		{File: "rules/connector/certificates.yaml", Line: 83, Column: 20, Kind: 6, Items: []strictyaml.Node{
-			{File: "rules/connector/certificates.yaml", Line: 83, Column: 21, Kind: 2, Text: "daps"},
+	}, Check: "connector-certificate", Params: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 86, Column: 11, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/connector/certificates.yaml", Line: 86, Column: 12, Kind: 2, Text: "stores"},
+		{File: "rules/connector/certificates.yaml", Line: 86, Column: 20, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/connector/certificates.yaml", Line: 86, Column: 21, Kind: 2, Text: "daps"},
 		}},
-		{File: "rules/connector/certificates.yaml", Line: 83, Column: 28, Kind: 2, Text: "rsa_bits"},
-		{File: "rules/connector/certificates.yaml", Line: 83, Column: 38, Kind: 4, Text: "2048"},
-		{File: "rules/connector/certificates.yaml", Line: 83, Column: 44, Kind: 2, Text: "ec_bits"},
-		{File: "rules/connector/certificates.yaml", Line: 83, Column: 53, Kind: 4, Text: "256"},
-		{File: "rules/connector/certificates.yaml", Line: 83, Column: 58, Kind: 2, Text: "digests"},
-		{File: "rules/connector/certificates.yaml", Line: 83, Column: 67, Kind: 6, Items: []strictyaml.Node{
-			{File: "rules/connector/certificates.yaml", Line: 83, Column: 68, Kind: 2, Text: "SHA-256"},
-			{File: "rules/connector/certificates.yaml", Line: 83, Column: 77, Kind: 2, Text: "SHA-384"},
-			{File: "rules/connector/certificates.yaml", Line: 83, Column: 86, Kind: 2, Text: "SHA-512"},
+		{File: "rules/connector/certificates.yaml", Line: 86, Column: 28, Kind: 2, Text: "rsa_bits"},
+		{File: "rules/connector/certificates.yaml", Line: 86, Column: 38, Kind: 4, Text: "2048"},
+		{File: "rules/connector/certificates.yaml", Line: 86, Column: 44, Kind: 2, Text: "ec_bits"},
+		{File: "rules/connector/certificates.yaml", Line: 86, Column: 53, Kind: 4, Text: "256"},
+		{File: "rules/connector/certificates.yaml", Line: 86, Column: 58, Kind: 2, Text: "digests"},
+		{File: "rules/connector/certificates.yaml", Line: 86, Column: 67, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/connector/certificates.yaml", Line: 86, Column: 68, Kind: 2, Text: "SHA-256"},
+			{File: "rules/connector/certificates.yaml", Line: 86, Column: 77, Kind: 2, Text: "SHA-384"},
+			{File: "rules/connector/certificates.yaml", Line: 86, Column: 86, Kind: 2, Text: "SHA-512"},
 		}},
-	}}, Remediation: Remediation{Hint: "Ask the data space's authority for a certificate over a stronger key, and put both into the DAPS key store (DAPS_KEYSTORE_NAME in .env)."}, node: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 72, Column: 3}},
+	}}, Remediation: Remediation{Hint: "Ask the data space's authority for a certificate over a stronger key, and put both into the DAPS key store (DAPS_KEYSTORE_NAME in .env)."}, node: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 75, Column: 3}},
 	{ID: "CRT-006", Title: "The connector's certificate is for the names it is called by", Rationale: "The connector's applications call each other over TLS, and partners call the execution core. A certificate for other names is refused, or host names are no longer verified and anybody in between can answer.", Source: []string{
 		"TC-17",
 	}, Severity: 3, Tags: []string{
@@ -889,14 +889,14 @@ var embeddedRules = []Rule{
 		"connector",
 	}, References: []Reference{
 		{Framework: "RFC", ID: "RFC 6125"},
-	}, Check: "connector-certificate", Params: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 99, Column: 11, Kind: 7, Items: []strictyaml.Node{
-		{File: "rules/connector/certificates.yaml", Line: 99, Column: 12, Kind: 2, Text: "stores"},
-		{File: "rules/connector/certificates.yaml", Line: 99, Column: 20, Kind: 6, Items: []strictyaml.Node{
-			{File: "rules/connector/certificates.yaml", Line: 99, Column: 21, Kind: 2, Text: "tls"},
+	}, Check: "connector-certificate", Params: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 102, Column: 11, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/connector/certificates.yaml", Line: 102, Column: 12, Kind: 2, Text: "stores"},
+		{File: "rules/connector/certificates.yaml", Line: 102, Column: 20, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/connector/certificates.yaml", Line: 102, Column: 21, Kind: 2, Text: "tls"},
 		}},
-		{File: "rules/connector/certificates.yaml", Line: 99, Column: 27, Kind: 2, Text: "addressed"},
-		{File: "rules/connector/certificates.yaml", Line: 99, Column: 38, Kind: 3, Text: "true"},
-	}}, Configured: map[string]string{"core_names": "connector.names"}, Remediation: Remediation{Hint: "Make a certificate with all names as subject alternative names: the services' (ecc-provider, be-dataapp-provider, uc-dataapp-provider), localhost, and the name by which partners reach this connector; that one goes under connector.names in hostguard.yaml. Java ignores the common name where there are alternative names."}, node: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 88, Column: 3}},
+		{File: "rules/connector/certificates.yaml", Line: 102, Column: 27, Kind: 2, Text: "addressed"},
+		{File: "rules/connector/certificates.yaml", Line: 102, Column: 38, Kind: 3, Text: "true"},
+	}}, Configured: map[string]string{"core_names": "connector.names"}, Remediation: Remediation{Hint: "Make a certificate with all names as subject alternative names: the services' (ecc-provider, be-dataapp-provider, uc-dataapp-provider), localhost, and the name by which partners reach this connector; that one goes under connector.names in hostguard.yaml. Java ignores the common name where there are alternative names."}, node: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 91, Column: 3}},
 	{ID: "CRT-007", Title: "Nobody else has the connector's private keys", Rationale: "TRUE Connector ships one key for everybody, and the IDS testbed publishes its own. Whoever downloads the key can pass for the connector.", Source: []string{
 		"TC-17",
 		"TC-25",
@@ -905,15 +905,15 @@ var embeddedRules = []Rule{
 		"connector",
 	}, References: []Reference{
 		{Framework: "CWE", ID: "CWE-321"},
-	}, Check: "connector-certificate", Params: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 117, Column: 11, Kind: 7, Items: []strictyaml.Node{
-		{File: "rules/connector/certificates.yaml", Line: 117, Column: 12, Kind: 2, Text: "stores"},
-		{File: "rules/connector/certificates.yaml", Line: 117, Column: 20, Kind: 6, Items: []strictyaml.Node{
-			{File: "rules/connector/certificates.yaml", Line: 117, Column: 21, Kind: 2, Text: "tls"},
-			{File: "rules/connector/certificates.yaml", Line: 117, Column: 26, Kind: 2, Text: "daps"},
+	}, Check: "connector-certificate", Params: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 120, Column: 11, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/connector/certificates.yaml", Line: 120, Column: 12, Kind: 2, Text: "stores"},
+		{File: "rules/connector/certificates.yaml", Line: 120, Column: 20, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/connector/certificates.yaml", Line: 120, Column: 21, Kind: 2, Text: "tls"},
+			{File: "rules/connector/certificates.yaml", Line: 120, Column: 26, Kind: 2, Text: "daps"},
 		}},
-		{File: "rules/connector/certificates.yaml", Line: 117, Column: 33, Kind: 2, Text: "unpublished"},
-		{File: "rules/connector/certificates.yaml", Line: 117, Column: 46, Kind: 3, Text: "true"},
-	}}, Remediation: Remediation{Hint: "Make a new key pair, see CRT-001: renewing the certificate over the old key does not help. Remove the shipped entry from the key store and the trust store (keytool -delete -alias execution-core-container -keystore FILE)."}, node: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 107, Column: 3}},
+		{File: "rules/connector/certificates.yaml", Line: 120, Column: 33, Kind: 2, Text: "unpublished"},
+		{File: "rules/connector/certificates.yaml", Line: 120, Column: 46, Kind: 3, Text: "true"},
+	}}, Remediation: Remediation{Hint: "Make a new key pair, see CRT-001: renewing the certificate over the old key does not help. Remove the shipped entry from the key store and the trust store (keytool -delete -alias execution-core-container -keystore FILE)."}, node: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 110, Column: 3}},
 	{ID: "CRT-008", Title: "The connector's certificate is made for serving TLS", Rationale: "A certificate with an extended key usage that lacks server authentication, or a key that may not sign, is refused by clients that look.", Source: []string{
 		"TC-17",
 	}, Severity: 2, Tags: []string{
@@ -922,29 +922,29 @@ var embeddedRules = []Rule{
 	}, References: []Reference{
 		{Framework: "RFC", ID: "RFC 5280 4.2.1.12"},
 		{Framework: "RFC", ID: "RFC 8446 4.4.2.2"},
-	}, Check: "connector-certificate", Params: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 134, Column: 11, Kind: 7, Items: []strictyaml.Node{
-		{File: "rules/connector/certificates.yaml", Line: 134, Column: 12, Kind: 2, Text: "stores"},
-		{File: "rules/connector/certificates.yaml", Line: 134, Column: 20, Kind: 6, Items: []strictyaml.Node{
-			{File: "rules/connector/certificates.yaml", Line: 134, Column: 21, Kind: 2, Text: "tls"},
+	}, Check: "connector-certificate", Params: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 137, Column: 11, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/connector/certificates.yaml", Line: 137, Column: 12, Kind: 2, Text: "stores"},
+		{File: "rules/connector/certificates.yaml", Line: 137, Column: 20, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/connector/certificates.yaml", Line: 137, Column: 21, Kind: 2, Text: "tls"},
 		}},
-		{File: "rules/connector/certificates.yaml", Line: 134, Column: 27, Kind: 2, Text: "usage"},
-		{File: "rules/connector/certificates.yaml", Line: 134, Column: 34, Kind: 6, Items: []strictyaml.Node{
-			{File: "rules/connector/certificates.yaml", Line: 134, Column: 35, Kind: 2, Text: "serverAuth"},
+		{File: "rules/connector/certificates.yaml", Line: 137, Column: 27, Kind: 2, Text: "usage"},
+		{File: "rules/connector/certificates.yaml", Line: 137, Column: 34, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/connector/certificates.yaml", Line: 137, Column: 35, Kind: 2, Text: "serverAuth"},
 		}},
-	}}, Remediation: Remediation{Hint: "Ask for a certificate with the extended key usages serverAuth and clientAuth and the key usage digitalSignature (keytool: -ext eku=serverAuth,clientAuth -ext ku=digitalSignature,keyEncipherment,keyAgreement), or without these extensions."}, node: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 123, Column: 3}},
+	}}, Remediation: Remediation{Hint: "Ask for a certificate with the extended key usages serverAuth and clientAuth and the key usage digitalSignature (keytool: -ext eku=serverAuth,clientAuth -ext ku=digitalSignature,keyEncipherment,keyAgreement), or without these extensions."}, node: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 126, Column: 3}},
 	{ID: "CRT-009", Title: "The connector's certificate is valid for six months at most", Rationale: "A key that is replaced twice a year is worth less to whoever stole it; TRUE Connector's security policy recommends six months.", Source: []string{
 		"TC-17",
 	}, Severity: 1, Tags: []string{
 		"certificates",
 		"connector",
-	}, Check: "connector-certificate", Params: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 148, Column: 11, Kind: 7, Items: []strictyaml.Node{
-		{File: "rules/connector/certificates.yaml", Line: 148, Column: 12, Kind: 2, Text: "stores"},
-		{File: "rules/connector/certificates.yaml", Line: 148, Column: 20, Kind: 6, Items: []strictyaml.Node{
-			{File: "rules/connector/certificates.yaml", Line: 148, Column: 21, Kind: 2, Text: "tls"},
+	}, Check: "connector-certificate", Params: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 151, Column: 11, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/connector/certificates.yaml", Line: 151, Column: 12, Kind: 2, Text: "stores"},
+		{File: "rules/connector/certificates.yaml", Line: 151, Column: 20, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/connector/certificates.yaml", Line: 151, Column: 21, Kind: 2, Text: "tls"},
 		}},
-		{File: "rules/connector/certificates.yaml", Line: 148, Column: 27, Kind: 2, Text: "lifetime"},
-		{File: "rules/connector/certificates.yaml", Line: 148, Column: 37, Kind: 2, Text: "186d"},
-	}}, Remediation: Remediation{Hint: "Make the next certificate for 180 days (keytool -validity 180), and note the day on which it ends."}, node: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 140, Column: 3}},
+		{File: "rules/connector/certificates.yaml", Line: 151, Column: 27, Kind: 2, Text: "lifetime"},
+		{File: "rules/connector/certificates.yaml", Line: 151, Column: 37, Kind: 2, Text: "186d"},
+	}}, Remediation: Remediation{Hint: "Make the next certificate for 180 days (keytool -validity 180), and note the day on which it ends."}, node: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 143, Column: 3}},
 	{ID: "CRT-010", Title: "With DAPS on, the identity certificate and its key are there", Rationale: "Without the key and certificate that the data space's authority gave it, the connector gets no token, and partners answer nothing.", Source: []string{
 		"TC-17",
 	}, Severity: 3, Tags: []string{
@@ -952,14 +952,14 @@ var embeddedRules = []Rule{
 		"connector",
 	}, References: []Reference{
 		{Framework: "man", ID: "keytool(1)"},
-	}, Check: "connector-certificate", Params: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 163, Column: 11, Kind: 7, Items: []strictyaml.Node{
-		{File: "rules/connector/certificates.yaml", Line: 163, Column: 12, Kind: 2, Text: "stores"},
-		{File: "rules/connector/certificates.yaml", Line: 163, Column: 20, Kind: 6, Items: []strictyaml.Node{
-			{File: "rules/connector/certificates.yaml", Line: 163, Column: 21, Kind: 2, Text: "daps"},
+	}, Check: "connector-certificate", Params: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 166, Column: 11, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/connector/certificates.yaml", Line: 166, Column: 12, Kind: 2, Text: "stores"},
+		{File: "rules/connector/certificates.yaml", Line: 166, Column: 20, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/connector/certificates.yaml", Line: 166, Column: 21, Kind: 2, Text: "daps"},
 		}},
-		{File: "rules/connector/certificates.yaml", Line: 163, Column: 28, Kind: 2, Text: "pair"},
-		{File: "rules/connector/certificates.yaml", Line: 163, Column: 34, Kind: 3, Text: "true"},
-	}}, Remediation: Remediation{Hint: "Put the store that the data space's authority gave you beside the others (ecc_cert), with mode 0640, and name file, password and alias in .env: PROVIDER_DAPS_KEYSTORE_NAME, PROVIDER_DAPS_KEYSTORE_PASSWORD, PROVIDER_DAPS_KEYSTORE_ALIAS (the consumer's likewise)."}, node: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 153, Column: 3}},
+		{File: "rules/connector/certificates.yaml", Line: 166, Column: 28, Kind: 2, Text: "pair"},
+		{File: "rules/connector/certificates.yaml", Line: 166, Column: 34, Kind: 3, Text: "true"},
+	}}, Remediation: Remediation{Hint: "Put the store that the data space's authority gave you beside the others (ecc_cert), with mode 0640, and name file, password and alias in .env: PROVIDER_DAPS_KEYSTORE_NAME, PROVIDER_DAPS_KEYSTORE_PASSWORD, PROVIDER_DAPS_KEYSTORE_ALIAS (the consumer's likewise)."}, node: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 156, Column: 3}},
 	{ID: "CRT-011", Title: "The execution core trusts its own applications' certificates", Rationale: "The execution core looks the certificates of the data app, of usage control and of the other core up in its trust store. One that it does not lead to ends calls with a PKIX error, and a chain that lacks a certificate does so with partners.", Source: []string{
 		"TC-17",
 	}, Severity: 2, Tags: []string{
@@ -967,10 +967,10 @@ var embeddedRules = []Rule{
 		"connector",
 	}, References: []Reference{
 		{Framework: "man", ID: "keytool(1)"},
-	}, Check: "connector-trust", Params: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 180, Column: 11, Kind: 7, Items: []strictyaml.Node{
-		{File: "rules/connector/certificates.yaml", Line: 180, Column: 12, Kind: 2, Text: "own"},
-		{File: "rules/connector/certificates.yaml", Line: 180, Column: 17, Kind: 3, Text: "true"},
-	}}, Remediation: Remediation{Hint: "Import the certificate, or that of the authority which signed it, into the trust store: keytool -exportcert -alias ALIAS -keystore ssl-server.jks -file own.cer; keytool -importcert -alias own -file own.cer -keystore truststoreEcc.jks. A certificate of an authority goes into the key store with those between it and the root (openssl pkcs12 -export -certfile chain.pem)."}, node: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 169, Column: 3}},
+	}, Check: "connector-trust", Params: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 183, Column: 11, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/connector/certificates.yaml", Line: 183, Column: 12, Kind: 2, Text: "own"},
+		{File: "rules/connector/certificates.yaml", Line: 183, Column: 17, Kind: 3, Text: "true"},
+	}}, Remediation: Remediation{Hint: "Import the certificate, or that of the authority which signed it, into the trust store: keytool -exportcert -alias ALIAS -keystore ssl-server.jks -file own.cer; keytool -importcert -alias own -file own.cer -keystore truststoreEcc.jks. A certificate of an authority goes into the key store with those between it and the root (openssl pkcs12 -export -certfile chain.pem)."}, node: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 172, Column: 3}},
 	{ID: "CRT-012", Title: "The connector trusts no certificate whose private key is public", Rationale: "The trust store that TRUE Connector ships trusts its own published key, and the IDS testbed's certificate authority, whose private key anybody can download: whoever does so makes certificates for any name that this connector believes.", Source: []string{
 		"TC-17",
 		"TC-25",
@@ -979,10 +979,10 @@ var embeddedRules = []Rule{
 		"connector",
 	}, References: []Reference{
 		{Framework: "CWE", ID: "CWE-295"},
-	}, Check: "connector-trust", Params: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 198, Column: 11, Kind: 7, Items: []strictyaml.Node{
-		{File: "rules/connector/certificates.yaml", Line: 198, Column: 12, Kind: 2, Text: "unpublished"},
-		{File: "rules/connector/certificates.yaml", Line: 198, Column: 25, Kind: 3, Text: "true"},
-	}}, Remediation: Remediation{Hint: "Start with an empty trust store and import only whom this connector has to trust: its own certificate or authority, the DAPS, the broker, partners. Or remove the entries that are named here: keytool -delete -alias referencetestbedca -keystore truststoreEcc.jks."}, node: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 187, Column: 3}},
+	}, Check: "connector-trust", Params: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 201, Column: 11, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/connector/certificates.yaml", Line: 201, Column: 12, Kind: 2, Text: "unpublished"},
+		{File: "rules/connector/certificates.yaml", Line: 201, Column: 25, Kind: 3, Text: "true"},
+	}}, Remediation: Remediation{Hint: "Start with an empty trust store and import only whom this connector has to trust: its own certificate or authority, the DAPS, the broker, partners. Or remove the entries that are named here: keytool -delete -alias referencetestbedca -keystore truststoreEcc.jks."}, node: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 190, Column: 3}},
 	{ID: "CRT-013", Title: "The connector's trust store holds nothing that has expired", Rationale: "Nobody looks after a store full of expired certificates, and one of a partner or of the DAPS that has expired ends the talk with it.", Source: []string{
 		"TC-17",
 	}, Severity: 1, Tags: []string{
@@ -990,28 +990,28 @@ var embeddedRules = []Rule{
 		"connector",
 	}, References: []Reference{
 		{Framework: "RFC", ID: "RFC 5280 4.1.2.5"},
-	}, Check: "connector-trust", Params: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 214, Column: 11, Kind: 7, Items: []strictyaml.Node{
-		{File: "rules/connector/certificates.yaml", Line: 214, Column: 12, Kind: 2, Text: "valid"},
-		{File: "rules/connector/certificates.yaml", Line: 214, Column: 19, Kind: 3, Text: "true"},
-	}}, Configured: map[string]string{"servers": "ntp.servers"}, Remediation: Remediation{Hint: "Ask the owner for the new certificate where this connector still talks to them, and remove the old one: keytool -delete -alias ALIAS -keystore FILE."}, node: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 204, Column: 3}},
+	}, Check: "connector-trust", Params: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 217, Column: 11, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/connector/certificates.yaml", Line: 217, Column: 12, Kind: 2, Text: "valid"},
+		{File: "rules/connector/certificates.yaml", Line: 217, Column: 19, Kind: 3, Text: "true"},
+	}}, Configured: map[string]string{"servers": "ntp.servers"}, Remediation: Remediation{Hint: "Ask the owner for the new certificate where this connector still talks to them, and remove the old one: keytool -delete -alias ALIAS -keystore FILE."}, node: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 207, Column: 3}},
 	{ID: "CRT-014", Title: "Certificates that certbot keeps on this host are valid", Rationale: "A reverse proxy in front of the connector serves partners with them. Certbot renews a month before the end: one that ends within two weeks is not renewed any more.", Source: []string{
 		"TC-17",
 	}, Severity: 2, Tags: []string{
 		"certificates",
-	}, Check: "certificate", Params: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 229, Column: 11, Kind: 7, Items: []strictyaml.Node{
-		{File: "rules/connector/certificates.yaml", Line: 229, Column: 12, Kind: 2, Text: "paths"},
-		{File: "rules/connector/certificates.yaml", Line: 229, Column: 19, Kind: 6, Items: []strictyaml.Node{
-			{File: "rules/connector/certificates.yaml", Line: 229, Column: 20, Kind: 2, Text: "/etc/letsencrypt/live/*/fullchain.pem"},
+	}, Check: "certificate", Params: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 232, Column: 11, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/connector/certificates.yaml", Line: 232, Column: 12, Kind: 2, Text: "paths"},
+		{File: "rules/connector/certificates.yaml", Line: 232, Column: 19, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/connector/certificates.yaml", Line: 232, Column: 20, Kind: 2, Text: "/etc/letsencrypt/live/*/fullchain.pem"},
 		}},
-		{File: "rules/connector/certificates.yaml", Line: 229, Column: 62, Kind: 2, Text: "optional"},
-		{File: "rules/connector/certificates.yaml", Line: 229, Column: 72, Kind: 3, Text: "true"},
-		{File: "rules/connector/certificates.yaml", Line: 229, Column: 78, Kind: 2, Text: "valid"},
-		{File: "rules/connector/certificates.yaml", Line: 229, Column: 85, Kind: 3, Text: "true"},
-		{File: "rules/connector/certificates.yaml", Line: 229, Column: 91, Kind: 2, Text: "left"},
-		{File: "rules/connector/certificates.yaml", Line: 229, Column: 97, Kind: 2, Text: "14d"},
-		{File: "rules/connector/certificates.yaml", Line: 229, Column: 102, Kind: 2, Text: "chain"},
-		{File: "rules/connector/certificates.yaml", Line: 229, Column: 109, Kind: 3, Text: "true"},
-	}}, Configured: map[string]string{"servers": "ntp.servers"}, Remediation: Remediation{Hint: "See why it is not renewed: systemctl list-timers certbot.timer, certbot renew --dry-run. One that nothing serves any more: certbot delete --cert-name NAME."}, node: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 220, Column: 3}},
+		{File: "rules/connector/certificates.yaml", Line: 232, Column: 62, Kind: 2, Text: "optional"},
+		{File: "rules/connector/certificates.yaml", Line: 232, Column: 72, Kind: 3, Text: "true"},
+		{File: "rules/connector/certificates.yaml", Line: 232, Column: 78, Kind: 2, Text: "valid"},
+		{File: "rules/connector/certificates.yaml", Line: 232, Column: 85, Kind: 3, Text: "true"},
+		{File: "rules/connector/certificates.yaml", Line: 232, Column: 91, Kind: 2, Text: "left"},
+		{File: "rules/connector/certificates.yaml", Line: 232, Column: 97, Kind: 2, Text: "14d"},
+		{File: "rules/connector/certificates.yaml", Line: 232, Column: 102, Kind: 2, Text: "chain"},
+		{File: "rules/connector/certificates.yaml", Line: 232, Column: 109, Kind: 3, Text: "true"},
+	}}, Configured: map[string]string{"servers": "ntp.servers"}, Remediation: Remediation{Hint: "See why it is not renewed: systemctl list-timers certbot.timer, certbot renew --dry-run. One that nothing serves any more: certbot delete --cert-name NAME."}, node: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 223, Column: 3}},
 	{ID: "CRT-015", Title: "The connector sends a chain that partners can verify", Rationale: "A server sends its certificate with those between it and the root. Where one lacks, stands in the wrong place or is another's, partners who trust the root refuse the connector all the same, or turn verification off; some clients fetch what lacks, so that it seems to work.", Source: []string{
 		"TC-17",
 	}, Severity: 3, Tags: []string{
@@ -1020,14 +1020,14 @@ var embeddedRules = []Rule{
 	}, References: []Reference{
 		{Framework: "RFC", ID: "RFC 5280 6.1"},
 		{Framework: "RFC", ID: "RFC 8446 4.4.2"},
-	}, Check: "connector-certificate", Params: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 247, Column: 11, Kind: 7, Items: []strictyaml.Node{
-		{File: "rules/connector/certificates.yaml", Line: 247, Column: 12, Kind: 2, Text: "stores"},
-		{File: "rules/connector/certificates.yaml", Line: 247, Column: 20, Kind: 6, Items: []strictyaml.Node{
-			{File: "rules/connector/certificates.yaml", Line: 247, Column: 21, Kind: 2, Text: "tls"},
+	}, Check: "connector-certificate", Params: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 250, Column: 11, Kind: 7, Items: []strictyaml.Node{
+		{File: "rules/connector/certificates.yaml", Line: 250, Column: 12, Kind: 2, Text: "stores"},
+		{File: "rules/connector/certificates.yaml", Line: 250, Column: 20, Kind: 6, Items: []strictyaml.Node{
+			{File: "rules/connector/certificates.yaml", Line: 250, Column: 21, Kind: 2, Text: "tls"},
 		}},
-		{File: "rules/connector/certificates.yaml", Line: 247, Column: 27, Kind: 2, Text: "chain"},
-		{File: "rules/connector/certificates.yaml", Line: 247, Column: 34, Kind: 3, Text: "true"},
-	}}, Remediation: Remediation{Hint: "Put the certificate, then that of its issuer, then that one's, up to the root's into one file and make the store of it: openssl pkcs12 -export -inkey key.pem -in chain.pem -name ALIAS -out server.p12 (keytool -importcert -alias ALIAS -file chain.p7b takes a reply with the whole chain). Who issued a certificate says openssl x509 -noout -issuer -in FILE. The root of an authority of your own goes into the trust store, too."}, node: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 235, Column: 3}},
+		{File: "rules/connector/certificates.yaml", Line: 250, Column: 27, Kind: 2, Text: "chain"},
+		{File: "rules/connector/certificates.yaml", Line: 250, Column: 34, Kind: 3, Text: "true"},
+	}}, Remediation: Remediation{Hint: "Put the certificate, then that of its issuer, then that one's, up to the root's into one file and make the store of it: openssl pkcs12 -export -inkey key.pem -in chain.pem -name ALIAS -out server.p12 (keytool -importcert -alias ALIAS -file chain.p7b takes a reply with the whole chain). Who issued a certificate says openssl x509 -noout -issuer -in FILE. The root of an authority of your own goes into the trust store, too."}, node: strictyaml.Node{File: "rules/connector/certificates.yaml", Line: 238, Column: 3}},
 	{ID: "DOCK-001", Title: "One Docker engine is installed, from a package", Rationale: "The connector is a set of containers. A second engine, or one from a snap or in a user's home, keeps its files, sockets and units in other places: audit rules, compose and this audit would look past it.", Source: []string{
 		"TC-02",
 	}, Severity: 3, Tags: []string{
@@ -1312,7 +1312,7 @@ var embeddedRules = []Rule{
 		{File: "rules/hardware/capacity.yaml", Line: 32, Column: 10, Kind: 2, Text: "256MiB"},
 		{File: "rules/hardware/capacity.yaml", Line: 33, Column: 5, Kind: 2, Text: "reserve"},
 		{File: "rules/hardware/capacity.yaml", Line: 33, Column: 14, Kind: 2, Text: "1GiB"},
-	}}, Remediation: Remediation{Hint: "Add memory, or run fewer instances: a provider and a consumer are two. Swap does not count, since a Java process that is swapped out answers too late. Where the services' images are renamed, set instances of HW-002 under parameters in hostguard.yaml."}, node: strictyaml.Node{File: "rules/hardware/capacity.yaml", Line: 19, Column: 3}},
+	}}, Remediation: Remediation{Hint: "Add memory, or run fewer instances: a provider and a consumer are two. Swap does not count, since a Java process that is swapped out answers too late. Where no service is known as an execution core (see hostguard show connector), set instances of HW-002 under parameters in hostguard.yaml."}, node: strictyaml.Node{File: "rules/hardware/capacity.yaml", Line: 19, Column: 3}},
 	{ID: "HW-003", Title: "Every connector service has processor, memory and log limits", Rationale: "A service without a limit can take the whole host: its processors by a loop, its memory by a leak, its disk by a log. Docker limits none of these by itself.", Source: []string{
 		"TC-03",
 	}, Severity: 2, Tags: []string{
@@ -1574,7 +1574,7 @@ var embeddedRules = []Rule{
 		"connector",
 	}, References: []Reference{
 		{Framework: "man", ID: "sudoers(5)"},
-	}, Check: "sudo-rights", Configured: map[string]string{"account": "logs.reader"}, Remediation: Remediation{Hint: "Take the account out of the rule with visudo -f FILE, or out of the group or alias that the rule names. A rule for ALL users names this one, too: name those who are meant."}, node: strictyaml.Node{File: "rules/logs/reader.yaml", Line: 21, Column: 3}},
+	}, Check: "sudo-rights", Configured: map[string]string{"account": "logs.reader"}, Remediation: Remediation{Hint: "Where nobody is named as reader: see LRD-001. Take the account out of the rule with visudo -f FILE, or out of the group or alias that the rule names. A rule for ALL users names this one, too: name those who are meant."}, node: strictyaml.Node{File: "rules/logs/reader.yaml", Line: 21, Column: 3}},
 	{ID: "LRD-003", Title: "Copies of the connector's logs are their reader's to read only", Rationale: "Logs that others can write prove nothing, and those that everybody can read tell every process what the connector exchanges and with whom.", Source: []string{
 		"TC-13",
 	}, Severity: 3, Tags: []string{
@@ -1584,7 +1584,7 @@ var embeddedRules = []Rule{
 	}, References: []Reference{
 		{Framework: "man", ID: "acl(5)"},
 		{Framework: "NIST SP 800-53 Rev. 5", ID: "AU-9"},
-	}, Check: "log-copies-folder", Configured: map[string]string{"dir": "logs.dir", "group": "logs.group", "reader": "logs.reader"}, Remediation: Remediation{Hint: "hostguard logs copy makes the folder when it is missing. One that is there: chown root:tclogs /srv/tc_logs && chmod 750 /srv/tc_logs && setfacl -b -k /srv/tc_logs, and chown root:tclogs /srv/tc_logs/* && chmod 440 /srv/tc_logs/* for the copies. The folders above it must be root's, and let everybody through (mode 755)."}, node: strictyaml.Node{File: "rules/logs/reader.yaml", Line: 37, Column: 3}},
+	}, Check: "log-copies-folder", Configured: map[string]string{"dir": "logs.dir", "group": "logs.group", "reader": "logs.reader"}, Remediation: Remediation{Hint: "Where nobody is named as reader: see LRD-001. hostguard logs copy makes the folder when it is missing. One that is there: chown root:tclogs /srv/tc_logs && chmod 750 /srv/tc_logs && setfacl -b -k /srv/tc_logs, and chown root:tclogs /srv/tc_logs/* && chmod 440 /srv/tc_logs/* for the copies. The folders above it must be root's, and let everybody through (mode 755)."}, node: strictyaml.Node{File: "rules/logs/reader.yaml", Line: 37, Column: 3}},
 	{ID: "LRD-004", Title: "The connector's rotated logs are copied for their reader", Rationale: "The connector keeps its logs in docker volumes, where root alone gets to them, and deletes them after a month. What is not copied is not read, and is gone.", Source: []string{
 		"TC-13",
 	}, Severity: 2, Tags: []string{

@@ -15,8 +15,8 @@ import (
 
 var certificateCheck = checks.Check{
 	Name:    "connector-certificate",
-	Looks:   "Opens the key stores that the execution core, data app and usage control of each connector are told to use by their effective properties (server.ssl, camel, and with DAPS on application.keyStoreName), with the passwords that stand there, and judges the entries that are used. Validity is judged by the time of the time servers where the clock could be compared with them, else by the host's clock. With chain, the last certificate must be signed by itself or by an authority of one of the connector's trust stores or of /etc/ssl/certs/ca-certificates.crt.",
-	Blind:   "Stores within an image, PEM files and bundles named in their place, JCEKS and BKS: these are errors. The data app's separate settings in config.properties. Whether a certificate was revoked, what its authorities limit its names to, whom partners trust, and whether the application has read the store since it was written.",
+	Looks:   "Opens the key stores that the execution core, data app and usage control of each connector are told to use by their effective properties (server.ssl, camel, with DAPS on application.keyStoreName, and of a data app server.ssl in config.properties), with the passwords that stand there, and judges the entries that are used. Validity is judged by the time of the time servers where the clock could be compared with them, else by the host's clock. With chain, the last certificate must be signed by itself or by an authority of one of the connector's trust stores or of /etc/ssl/certs/ca-certificates.crt.",
+	Blind:   "Stores within an image, PEM files and bundles named in their place, JCEKS and BKS: these are errors. Whether a certificate was revoked, what its authorities limit its names to, whom partners trust, and whether the application has read the store since it was written.",
 	Needs:   host.Root,
 	Binding: checks.Params(certificateParams{}, certificates),
 }

@@ -41,7 +41,7 @@ var Checks = []checks.Check{
 	{
 		Name:    "connector-users",
 		Looks:   looksAtApps + " Each password of users.properties is compared with the published hashes, and the published passwords are tried on it: bcrypt of a cost up to 14, for a time.",
-		Blind:   blindToApps + " Weak passwords that were not published.",
+		Blind:   blindToApps + " Weak passwords that were not published, and those published ones that are of key stores and databases: each try costs time.",
 		Needs:   host.Root,
 		Long:    true,
 		Binding: checks.Params(usersParams{Time: quantity.Duration(2 * time.Second)}, users),

@@ -36,5 +36,5 @@ type memoryParams struct {
 	UsageControl quantity.Bytes `yaml:"usage_control" doc:"Memory of the usage control app of one instance."`
 	PIP          quantity.Bytes `yaml:"pip" doc:"Memory of the usage control's information point of one instance."`
 	Reserve      quantity.Bytes `yaml:"reserve" doc:"Memory that is left to the system and docker itself."`
-	Instances    int            `yaml:"instances" doc:"Instances (a provider and a consumer are two); 0 counts the execution core containers in the compose files."`
+	Instances    int            `yaml:"instances" doc:"Instances (a provider and a consumer are two); 0 counts the execution cores in the compose files, which are known by image, settings or name."`
 }

@@ -3,6 +3,8 @@ package hardware
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -52,43 +54,77 @@ const gib = 1 << 30
 
 var defaults = memoryParams{ECC: 1024 << 20, DataApp: 512 << 20, UsageControl: 256 << 20, PIP: 256 << 20, Reserve: gib}
 
-// instance is the services of one instance with the shipped limits.
-func instance(name string) []host.ComposeService {
-	return []host.ComposeService{
-		{Name: "ecc-" + name, Image: "rdlabengpa/ids_execution_core_container:v1", Memory: "1024M"},
-		{Name: "be-dataapp-" + name, Memory: "512M"}, {Name: "uc-dataapp-" + name, Memory: "256M"}, {Name: "uc-dataapp-pip-" + name, Memory: "256M"},
-	}
-}
+// Services of a connector with the shipped limits; %s is provider or consumer.
+const (
+	shippedCore    = "  ecc-%s: {image: 'rdlabengpa/ids_execution_core_container:v1', mem_limit: 1024M}\n"
+	shippedOthers  = "  be-dataapp-%[1]s: {image: x, mem_limit: 512M}\n  uc-dataapp-%[1]s: {image: y, mem_limit: 256M}\n  uc-dataapp-pip-%[1]s: {mem_limit: 256M}\n"
+	shipped        = shippedCore + shippedOthers
+	renamedByImage = "  kern: {image: 'registry.example:5000/x/ids_execution_core_container@sha256:00', mem_limit: 4g}\n"
+	renamed        = "  kern: {image: 'registry.example/kern:1', volumes: ['./kern:/config'], mem_limit: 1g}\n  daten: {image: 'registry.example/daten:1', mem_limit: 512M}\n"
+)
 
+// TestNeeded: what connectors need by their compose files and settings, in folders
+// as they would be deployed.
 func TestNeeded(t *testing.T) {
 	t.Parallel()
-	both := append(instance("provider"), instance("consumer")...)
-	renamed := []host.ComposeService{{Name: "core", Image: "registry:5000/mirror/ids_execution_core_container@sha256:00", Memory: "4g"}}
-	connector := func(s ...host.ComposeService) []host.Connector { return []host.Connector{{Dir: "/c", Services: s}} }
+	of := func(services, name string) string {
+		return strings.ReplaceAll(strings.ReplaceAll(services, "%[1]s", name), "%s", name)
+	}
+	provider, consumer := of(shipped, "provider"), of(shipped, "consumer")
 	set := defaults
 	set.Instances = 3
 	for name, c := range map[string]struct {
-		connectors []host.Connector
-		err        error
-		params     memoryParams
-		want       string // GiB, and whether it is for certain
+		composes []string // services of each connector
+		params   memoryParams
+		want     string // GiB, and whether it is for certain
 	}{
-		"provider and consumer":     {connector(both...), nil, defaults, "5 true"},
-		"provider alone":            {connector(instance("provider")...), nil, defaults, "3 true"},
-		"two folders":               {append(connector(instance("provider")...), connector(both...)...), nil, defaults, "7 true"},
-		"limits above the document": {connector(renamed...), nil, defaults, "5 true"},
-		"replicas":                  {connector(host.ComposeService{Name: "ecc-x", Replicas: "3", Memory: "1g"}), nil, defaults, "7 true"},
-		"of a profile":              {connector(append(both, host.ComposeService{Name: "x", Memory: "64g", Profiles: []string{"p"}})...), nil, defaults, "5 true"},
-		"no core container":         {connector(host.ComposeService{Name: "x", Image: "y"}), nil, defaults, "3 false"},
-		"replicas of the shell":     {connector(host.ComposeService{Name: "ecc-x", Replicas: "${N}"}), nil, defaults, "3 false"},
-		"compose not understood":    {[]host.Connector{{Dir: "/c", ComposeErr: errors.New("include")}}, nil, defaults, "3 false"},
-		"no folder":                 {nil, host.ErrNoConnector, defaults, "3 false"},
-		"number is given":           {nil, host.ErrNoConnector, set, "7 true"},
+		"provider and consumer":        {[]string{provider + consumer}, defaults, "5 true"},
+		"provider alone":               {[]string{provider}, defaults, "3 true"},
+		"consumer alone":               {[]string{consumer}, defaults, "3 true"},
+		"two connectors":               {[]string{provider, provider + consumer}, defaults, "7 true"},
+		"three connectors":             {[]string{provider, consumer, renamed}, defaults, "7 true"},
+		"a core alone":                 {[]string{of(shippedCore, "provider")}, defaults, "3 true"},
+		"limits above the document":    {[]string{renamedByImage}, defaults, "5 true"},
+		"limits of all services count": {[]string{provider + "  db: {image: postgres, mem_limit: 3g}\n"}, defaults, "6 true"},
+		"limits under deploy":          {[]string{"  ecc-provider: {image: z, deploy: {replicas: 2, resources: {limits: {memory: 3g}}}}\n"}, defaults, "7 true"},
+		"renamed, known by settings":   {[]string{renamed}, defaults, "3 true"},
+		"renamed, twice":               {[]string{renamed + "  kern2: {image: 'registry.example/kern:1', volumes: ['./kern:/config']}\n"}, defaults, "5 true"},
+		"a name alone makes no core":   {[]string{renamed + "  ecc-proxy: {image: nginx}\n"}, defaults, "3 true"},
+		"replicas":                     {[]string{"  ecc-provider: {scale: 3, mem_limit: 1g}\n"}, defaults, "7 true"},
+		"of a profile":                 {[]string{provider + consumer + "  x: {mem_limit: 64g, profiles: [p]}\n"}, defaults, "5 true"},
+		"no core":                      {[]string{"  x: {image: y}\n"}, defaults, "3 false"},
+		"no core in one of two":        {[]string{provider, "  x: {image: y}\n"}, defaults, "3 false"},
+		"replicas of the shell":        {[]string{"  ecc-provider: {scale: '${N}'}\n"}, defaults, "3 false"},
+		"a limit of the shell":         {[]string{provider + "  x: {mem_limit: '${M}'}\n"}, defaults, "3 false"},
+		"compose not understood":       {[]string{"  a: {extends: {file: x.yml, service: y}}\n"}, defaults, "3 false"},
+		"number is given":              {[]string{"  x: {image: y}\n"}, set, "7 true"},
 	} {
-		n, err := needed(c.connectors, c.err, c.params)
-		if got := fmt.Sprintf("%d %v", n.bytes/gib, err == nil); got != c.want {
-			t.Errorf("%s: %s (%s, error %v), want %s", name, got, n.reason, err, c.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			root := t.TempDir()
+			var dirs []string
+			for i, services := range c.composes {
+				dir := fmt.Sprintf("/opt/c%d", i)
+				dirs = append(dirs, dir)
+				for file, text := range map[string]string{"compose.yaml": "services:\n" + services, "kern/application.properties": "application.isEnabledDapsInteraction=true\n"} {
+					at := filepath.Join(root, dir, file)
+					if err := errors.Join(os.MkdirAll(filepath.Dir(at), 0o755), os.WriteFile(at, []byte(text), 0o600)); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			connectors, err := host.New(host.Options{Root: root, ConnectorDirs: dirs}).ConnectorApps(t.Context())
+			n, err := needed(connectors, err, c.params)
+			if got := fmt.Sprintf("%d %v", n.bytes/gib, err == nil); got != c.want {
+				t.Errorf("%s (%s, error %v), want %s", got, n.reason, err, c.want)
+			}
+		})
+	}
+	if n, err := needed(nil, host.ErrNoConnector, set); n.bytes != 7*gib || err != nil {
+		t.Errorf("no folder, and a number: %v, %v", n, err)
+	}
+	if _, err := needed(nil, host.ErrNoConnector, defaults); err == nil {
+		t.Error("no folder: the need is known")
 	}
 	for n, valid := range map[int]bool{-1: false, 0: true, 1000: true, 1001: false} {
 		if err := (memoryParams{Instances: n}).Validate(); (err == nil) != valid {

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
 	"strconv"
-	"strings"
 
 	units "github.com/docker/go-units"
 
@@ -34,7 +32,7 @@ func memory(ctx context.Context, h *host.Host, p memoryParams) (checks.Verdict, 
 	if err != nil {
 		return checks.Verdict{}, err
 	}
-	connectors, err := h.Connectors(ctx)
+	connectors, err := h.ConnectorApps(ctx)
 	if err == nil && len(connectors) == 0 {
 		err = host.ErrNoConnector
 	}
@@ -50,7 +48,7 @@ type need struct {
 
 // needed reckons the memory of all instances. An error says why what is
 // returned is only the least that can be: one instance, or what is known.
-func needed(connectors []host.Connector, connectorErr error, p memoryParams) (need, error) {
+func needed(connectors []host.ConnectorApps, connectorErr error, p memoryParams) (need, error) {
 	instances, limits := 0, quantity.Bytes(0)
 	err := connectorErr
 	for _, c := range connectors {
@@ -74,33 +72,44 @@ func needed(connectors []host.Connector, connectorErr error, p memoryParams) (ne
 	return n, err
 }
 
-// count returns a connector's instances, one for each execution core
-// container, and the sum of its services' memory limits.
-func count(c host.Connector) (instances int, limits quantity.Bytes, err error) {
-	if c.ComposeErr != nil {
-		return 0, 0, fmt.Errorf("cannot count the instances in %s: %w", c.Dir, c.ComposeErr)
+// count returns a connector's instances, one for each execution core container, and
+// the sum of its services' memory limits. With an error both are what is known.
+func count(c host.ConnectorApps) (instances int, limits quantity.Bytes, err error) {
+	if c.Err != nil {
+		return 0, 0, fmt.Errorf("cannot count the instances in %s: %w", c.Connector.Dir, c.Err)
 	}
-	for _, s := range c.Services {
+	cores := map[string]bool{}
+	for _, app := range c.Of(host.RoleCore) {
+		cores[app.Service.Name] = true
+	}
+	for _, s := range c.Connector.Services {
 		if len(s.Profiles) > 0 {
 			continue // not started unless asked for
 		}
 		replicas := 1
 		if s.Replicas != "" {
-			if replicas, err = strconv.Atoi(s.Replicas); err != nil || replicas < 0 || replicas > maxInstances {
-				return 0, 0, fmt.Errorf("cannot tell how many containers service %s has at %s:%d", s.Name, s.File, s.Line)
+			n, numberErr := strconv.Atoi(s.Replicas)
+			if numberErr != nil || n < 0 || n > maxInstances {
+				err = errors.Join(err, fmt.Errorf("cannot tell how many containers service %s has at %s:%d", s.Name, s.File, s.Line))
+				continue
 			}
+			replicas = n
 		}
-		if strings.HasPrefix(path.Base(s.Image), "ids_execution_core_container") || strings.HasPrefix(s.Name, "ecc-") {
+		if cores[s.Name] {
 			instances += replicas
 		}
-		if bytes, err := units.RAMInBytes(s.Memory); err == nil && bytes > 0 {
+		bytes, limitErr := units.RAMInBytes(s.Memory)
+		switch {
+		case limitErr == nil && bytes > 0:
 			limits += quantity.Bytes(bytes) * quantity.Bytes(replicas)
+		case limitErr != nil && s.Memory != "":
+			err = errors.Join(err, fmt.Errorf("cannot tell the memory limit of service %s at %s:%d", s.Name, s.File, s.Line))
 		}
 	}
-	if instances == 0 {
-		return 0, limits, fmt.Errorf("cannot count the instances in %s: no service is an execution core container by its image; set the parameter instances", c.Dir)
+	if instances == 0 && err == nil {
+		err = fmt.Errorf("cannot count the instances in %s: no service is an execution core by its image or its settings; set the parameter instances", c.Connector.Dir)
 	}
-	return instances, limits, nil
+	return instances, limits, err
 }
 
 // judgeMemory wants as much memory as is needed. When the need is not known

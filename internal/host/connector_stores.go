@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/hostguard/hostguard/internal/keystore"
+	"github.com/hostguard/hostguard/internal/properties"
 	"github.com/hostguard/hostguard/internal/springconf"
 )
 
@@ -161,6 +163,9 @@ func (o *storeOpener) storesOf(ctx context.Context, app ConnectorApp) []KeyStore
 			all = append(all, s)
 		}
 	}
+	if s, used := o.socketStore(ctx, app); used && !slices.ContainsFunc(all, s.isIn) {
+		all = append(all, s)
+	}
 	for _, key := range otherwise {
 		if v, err := app.Property(key); err == nil && v.Set {
 			all = append(all, KeyStore{Use: StoreTLS, NamedBy: v.Place, Err: fmt.Errorf("cannot find the certificate of %s: %v sets %s, which this version of hostguard does not follow", app.Name(), v.Place, key)})
@@ -218,6 +223,38 @@ func (o *storeOpener) storeOf(ctx context.Context, app ConnectorApp, known store
 	s.open(ctx, o, app, folder.Text.Reveal()+file.Text.Reveal(), keystore.Passwords{
 		Store: password.Text.Reveal(), NoStore: !password.Set, Key: key.Text.Reveal(),
 	})
+	return s, true
+}
+
+// socketSettings is a file in which a data app is told the key store of its web
+// socket. It is no configuration file of Spring's: nothing is replaced in it, and
+// nothing wins over it.
+const socketSettings = "config.properties"
+
+// socketStore finds and opens the key store of a data app's web socket. Its one
+// password is that of the store and of the key.
+func (o *storeOpener) socketStore(ctx context.Context, app ConnectorApp) (s KeyStore, used bool) {
+	file, there := app.File(socketSettings)
+	if app.Role != RoleDataApp || !there {
+		return s, false
+	}
+	s.Use = StoreTLS
+	settings, err := properties.Parse(file.Path, file.Data)
+	if err = cmp.Or(file.Err, err); err != nil {
+		s.Err = fmt.Errorf("cannot tell the %s store of %s's web socket: %w", s.Use, app.Name(), err)
+		return s, true
+	}
+	store, named := settings.Get("server.ssl.key-store")
+	if !named || store.Value == "" {
+		return s, false
+	}
+	s.NamedBy = springconf.Place{Source: file.Path, Line: store.Line, Key: store.Key}
+	password, given := settings.Get("server.ssl.key-password")
+	if strings.Contains(store.Value+password.Value, "${") {
+		s.Err = fmt.Errorf("cannot find the %s store of %s, which %v names: variables are not replaced there", s.Use, app.Name(), s.NamedBy)
+		return s, true
+	}
+	s.open(ctx, o, app, store.Value, keystore.Passwords{Store: password.Value, NoStore: !given, Key: password.Value})
 	return s, true
 }
 

@@ -108,7 +108,17 @@ func TestConnectorStores(t *testing.T) {
 		want   []string
 	}{
 		"as published": {nil, []string{app, tls, trust}},
-		"DAPS is on":   {core("Interaction=false", "Interaction=true"), []string{app, tls, trust, "service ecc-provider DAPS /opt/tc/cert/daps.p12  [ecc-provider tc.example.org] absent"}},
+		"the data app's web socket": {map[string]string{"opt/tc/app/config.properties": "server.ssl.key-password=hush\nserver.ssl.key-store=/cert/own.p12\nserver.ssl.port=9000\n"},
+			[]string{app, "service dataapp TLS /opt/tc/cert/own.p12  [] 1", tls, trust}},
+		"its store is gone": {map[string]string{"opt/tc/app/config.properties": "server.ssl.key-store=/cert/other.jks\n"},
+			[]string{app, "service dataapp TLS /opt/tc/cert/other.jks  [] absent", tls, trust}},
+		"its store depends on a variable": {map[string]string{"opt/tc/app/config.properties": "server.ssl.key-store=/cert/${KEYSTORE}\n"},
+			[]string{app, "service dataapp TLS   [] error: variables are not replaced there", tls, trust}},
+		"its settings are a link": {map[string]string{"opt/tc/app/config.properties": "→ /etc/shadow", "etc/shadow": "secret"},
+			[]string{app, "service dataapp TLS   [] error: symbolic link", tls, trust}},
+		"its settings name no store":    {map[string]string{"opt/tc/app/config.properties": "server.ssl.port=9000\n"}, []string{app, tls, trust}},
+		"no data app has such settings": {map[string]string{"opt/tc/ecc/config.properties": "server.ssl.key-store=/cert/other.jks\n"}, []string{app, tls, trust}},
+		"DAPS is on":                    {core("Interaction=false", "Interaction=true"), []string{app, tls, trust, "service ecc-provider DAPS /opt/tc/cert/daps.p12  [ecc-provider tc.example.org] absent"}},
 		"DAPS is on and names nothing": {core("Interaction=false\napplication.keyStoreName=daps.p12", "Interaction=true\napplication.keyStoreName="),
 			[]string{app, tls, trust, "service ecc-provider DAPS   [ecc-provider tc.example.org] absent"}},
 		"the store is gone":                  {map[string]string{"opt/tc/cert/own.p12": "remove"}, []string{strings.Replace(app, "error: no password is given", "absent", 1), tls[:len(tls)-1] + "absent", trust}},
