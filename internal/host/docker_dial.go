@@ -65,18 +65,21 @@ func (h *Host) dialDocker(ctx context.Context, socket string) (dockerAPI, error)
 		MaxIdleConnsPerHost:    4,
 		IdleConnTimeout:        dockerTimeout,
 	}
+	asker := &http.Client{
+		Transport:     boundedTransport{transport},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	c, err := client.NewClientWithOpts(
 		client.WithHost("unix://"+socket), // for messages: the transport dials by itself
-		client.WithHTTPClient(&http.Client{
-			Transport:     boundedTransport{transport},
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		}),
+		client.WithHTTPClient(asker),
 		client.WithScheme("http"),
 		client.WithAPIVersionNegotiation(),
 	)
 	if err != nil {
 		return dockerAPI{}, dockerError(socket, err)
 	}
+	// The client wrapped it to trace and measure each request, for nobody.
+	asker.Transport = boundedTransport{transport}
 	ping, err := c.Ping(ctx)
 	if err != nil {
 		return dockerAPI{}, dockerError(socket, err)
