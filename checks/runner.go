@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hostguard/hostguard/internal/host"
+	"github.com/hostguard/hostguard/internal/stack"
 )
 
 // Duration is how long a probe took.
@@ -44,6 +45,7 @@ func Run(ctx context.Context, h *host.Host, tasks []Task, probeTimeout time.Dura
 				continue
 			}
 			go func() {
+				stack.Reserve()
 				start := time.Now()
 				f := run(ctx, h, t)
 				f.Duration = time.Since(start)

@@ -60,7 +60,8 @@ func (p *Profile) Entry(id string) *Entry {
 // mean that the same was required, wherever and in whatever order and layout
 // it was written. hostguard.yaml does not enter.
 func (s *Set) Digest(p *Profile) string {
-	c := make(canonical, 0, 128<<10)
+	sum := sha256.New()
+	c := make(canonical, 0, 4<<10)
 	c.words(p.Name)
 	for _, e := range slices.SortedFunc(slices.Values(p.Rules), func(a, b Entry) int { return strings.Compare(a.ID, b.ID) }) {
 		c.words(e.ID, e.Level.String())
@@ -73,9 +74,10 @@ func (s *Set) Digest(p *Profile) string {
 		if r := s.Rule(e.ID); r != nil {
 			c.rule(r)
 		}
+		sum.Write(c)
+		c = c[:0]
 	}
-	sum := sha256.Sum256(c)
-	return "sha256:" + hex.EncodeToString(sum[:])
+	return "sha256:" + hex.EncodeToString(sum.Sum(nil))
 }
 
 // canonical is text that is equal for equal content and for nothing else: every

@@ -6,6 +6,8 @@ import (
 	"runtime/debug"
 	"sync"
 	"time"
+
+	"github.com/hostguard/hostguard/internal/stack"
 )
 
 // factTimeout bounds the gathering of one fact, whoever waits for it.
@@ -53,6 +55,7 @@ func (f *fact[T]) get(ctx context.Context, gather func(context.Context) (T, erro
 		gatherCtx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), factTimeout,
 			fmt.Errorf("no answer within %v", factTimeout))
 		go func() {
+			stack.Reserve()
 			defer close(f.ready)
 			defer cancel()
 			defer func() {
