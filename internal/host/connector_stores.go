@@ -231,8 +231,8 @@ func (o *storeOpener) storeOf(ctx context.Context, app ConnectorApp, known store
 // nothing wins over it.
 const socketSettings = "config.properties"
 
-// socketStore finds and opens the key store of a data app's web socket. Its one
-// password is that of the store and of the key.
+// socketStore finds and opens the key store of a data app's web socket. The published
+// settings give one password, which is that of the store and of the key.
 func (o *storeOpener) socketStore(ctx context.Context, app ConnectorApp) (s KeyStore, used bool) {
 	file, there := app.File(socketSettings)
 	if app.Role != RoleDataApp || !there {
@@ -249,12 +249,16 @@ func (o *storeOpener) socketStore(ctx context.Context, app ConnectorApp) (s KeyS
 		return s, false
 	}
 	s.NamedBy = springconf.Place{Source: file.Path, Line: store.Line, Key: store.Key}
-	password, given := settings.Get("server.ssl.key-password")
-	if strings.Contains(store.Value+password.Value, "${") {
+	key, keyGiven := settings.Get("server.ssl.key-password")
+	password, given := settings.Get("server.ssl.key-store-password")
+	if !given {
+		password, given = key, keyGiven
+	}
+	if strings.Contains(store.Value+password.Value+key.Value, "${") {
 		s.Err = fmt.Errorf("cannot find the %s store of %s, which %v names: variables are not replaced there", s.Use, app.Name(), s.NamedBy)
 		return s, true
 	}
-	s.open(ctx, o, app, store.Value, keystore.Passwords{Store: password.Value, NoStore: !given, Key: password.Value})
+	s.open(ctx, o, app, store.Value, keystore.Passwords{Store: password.Value, NoStore: !given, Key: key.Value})
 	return s, true
 }
 

@@ -110,6 +110,8 @@ func TestConnectorStores(t *testing.T) {
 		"as published": {nil, []string{app, tls, trust}},
 		"the data app's web socket": {map[string]string{"opt/tc/app/config.properties": "server.ssl.key-password=hush\nserver.ssl.key-store=/cert/own.p12\nserver.ssl.port=9000\n"},
 			[]string{app, "service dataapp TLS /opt/tc/cert/own.p12  [] 1", tls, trust}},
+		"the data app's web socket, with two passwords": {map[string]string{"opt/tc/app/config.properties": "server.ssl.key-password=hush\nserver.ssl.key-store-password=other\nserver.ssl.key-store=/cert/own.p12\n"},
+			[]string{app, "service dataapp TLS /opt/tc/cert/own.p12  [] error: the password does not open it", tls, trust}},
 		"its store is gone": {map[string]string{"opt/tc/app/config.properties": "server.ssl.key-store=/cert/other.jks\n"},
 			[]string{app, "service dataapp TLS /opt/tc/cert/other.jks  [] absent", tls, trust}},
 		"its store depends on a variable": {map[string]string{"opt/tc/app/config.properties": "server.ssl.key-store=/cert/${KEYSTORE}\n"},
