@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hostguard/hostguard/checks"
 	"github.com/hostguard/hostguard/internal/printable"
 	"github.com/hostguard/hostguard/remediate"
 	"github.com/hostguard/hostguard/remediate/transaction"
@@ -155,6 +156,9 @@ func (r *fixResult) decide() {
 		r.Recovered, r.Damaged = []recovered{}, []shownDamaged{}
 	}
 	r.Steps, r.Then, r.Pending, r.Person = shownPlan(r.plan)
+	if r.Outcome == applied {
+		r.Person = slices.DeleteFunc(r.Person, r.passes)
+	}
 	switch {
 	case r.Outcome == refused, r.Outcome == rolledBack, r.Outcome == stuck:
 		r.ExitCode = exitFailed
@@ -163,6 +167,14 @@ func (r *fixResult) decide() {
 	case r.After.ExitCode != exitOK || len(r.Conflicts) > 0 || slices.ContainsFunc(r.Recovered, func(x recovered) bool { return len(x.Conflicts) > 0 }):
 		r.ExitCode = exitLeft
 	}
+}
+
+// passes reports whether all rules of a task pass after all: what was done for
+// others has mended them, too.
+func (r *fixResult) passes(task shownTask) bool {
+	return len(task.Rules) > 0 && !slices.ContainsFunc(task.Rules, func(rule string) bool {
+		return !slices.ContainsFunc(r.After.Findings, func(f reports.Finding) bool { return f.Rule == rule && f.Status == checks.Pass })
+	})
 }
 
 // write renders the result in a format of reports.
