@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -14,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostguard/hostguard/internal/atomicfile"
+	"github.com/hostguard/hostguard/internal/lazyregexp"
 )
 
 // fileMode of a report: it names the weaknesses of a host. A file that is
@@ -116,12 +116,12 @@ type keptOpen struct{ io.Writer }
 
 func (keptOpen) Close() error { return nil }
 
-var descriptor = regexp.MustCompile(`^(?:/dev|/proc/self)/fd/([0-9]{1,6})$`)
+var descriptor = lazyregexp.New(`^(?:/dev|/proc/self)/fd/([0-9]{1,6})$`)
 
 // openStream opens what is written as it is, and returns nil for the rest.
 func openStream(name string) (*os.File, error) {
 	fd := -1
-	switch match := descriptor.FindStringSubmatch(name); {
+	switch match := descriptor().FindStringSubmatch(name); {
 	case name == "/dev/stderr":
 		fd = 2
 	case match != nil:

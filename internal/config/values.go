@@ -7,6 +7,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/hostguard/hostguard/internal/lazyregexp"
 	"github.com/hostguard/hostguard/internal/strictyaml"
@@ -61,16 +62,23 @@ func (s *Server) UnmarshalText(text []byte) error {
 // Account is the name of a user or group.
 type Account string
 
-// Names from directory services hold dots, @ and backslashes; what could end
-// or extend a line of a configuration file is not a name. Lengths are compared
-// apart: a counted repetition is compiled once for each count.
-var accountName = lazyregexp.New(`^[\p{L}\p{N}_][\p{L}\p{N}_.@\\-]*\$?$`)
+// isAccountName takes the dots, @ and backslashes of directory services; what
+// could end or extend a line of a configuration file is not a name.
+func isAccountName(text string) bool {
+	text = strings.TrimSuffix(text, "$") // of a machine in a domain
+	for i, r := range text {
+		if r != '_' && !unicode.IsLetter(r) && !unicode.IsNumber(r) && (i == 0 || !strings.ContainsRune(`.@\-`, r)) {
+			return false
+		}
+	}
+	return text != ""
+}
 
 const maxName = 255
 
 // UnmarshalText reads an account's name.
 func (a *Account) UnmarshalText(text []byte) error {
-	if len(text) > maxName || !accountName().Match(text) {
+	if len(text) > maxName || !isAccountName(string(text)) {
 		return fmt.Errorf("%q is not the name of a user or group", text)
 	}
 	*a = Account(text)
