@@ -111,7 +111,7 @@ func (d *Draft) Activate(action, unit string) {
 // Validate asks for a look at the whole that is planned, before any of it is
 // live. It is left out where nothing that this change sets is moved.
 func (d *Draft) Validate(name string, look func(context.Context) error) {
-	d.parts.validations = append(d.parts.validations, draftValidation{Validation{name, look}, d.asking.targets()})
+	d.parts.validations = append(d.parts.validations, draftValidation{Validation{name, look, slices.Clone(d.asking.rules)}, d.asking.targets()})
 }
 
 // Person tells what a person must do so that the rules pass for whose sake this

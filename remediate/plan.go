@@ -76,8 +76,9 @@ type Task struct {
 
 // Validation looks at what is planned before it is live.
 type Validation struct {
-	Name string
-	Look func(context.Context) error
+	Name  string
+	Look  func(context.Context) error
+	Rules []string // for whose sake
 }
 
 // Activator does the activations of one name.

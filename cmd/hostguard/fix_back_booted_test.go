@@ -9,6 +9,28 @@ import (
 	"github.com/hostguard/hostguard/remediate/transaction"
 )
 
+// A webhook that takes connections and never answers: the storage watch, tried
+// before it is scheduled, could tell nobody, and nothing is written.
+func TestFixIsRefusedWhereTheWebhookHangs(t *testing.T) {
+	t.Parallel() // it waits for the most part
+	h := bootGood(t)
+	h.Must("systemd-run", "--quiet", "--unit=silent", "--service-type=exec", "busybox", "nc", "-ll", "-p", "4443", "-e", "/bin/sleep", "1d")
+	h.WriteFile("/etc/hostguard/webhook", "https://127.0.0.1:4443/\n")
+	h.Must("chmod", "600", "/etc/hostguard/webhook")
+	h.WriteFile("/etc/hostguard/hostguard.yaml", "notify: {webhook: /etc/hostguard/webhook}\n")
+	h.Must("mount", "-t", "tmpfs", "-o", "size=1m,mode=750", "tmpfs", "/var/log/audit")
+	h.Must("fallocate", "-l", "1000k", "/var/log/audit/full")
+	h.Must("mv", "/etc/cron.d/hostguard", "/root/table")
+	before := observe(t, h)
+	r := h.Run("hostguard", "fix", "--only", "STO-003")
+	if r.Code != exitFailed || !strings.Contains(r.Stdout, "REFUSED: nothing was changed.") || !strings.Contains(r.Stdout, "  STO-003  try hostguard's watch over file systems: it ended with 1: hostguard: cannot notify by webhook: no answer within") {
+		t.Errorf("exit code %d: %s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	if diff := cmp.Diff(before, observe(t, h)); diff != "" {
+		t.Errorf("(-before +after):\n%s", diff)
+	}
+}
+
 // A unit that does not start any more and a daemon that does not take up what is
 // as it was do not keep undo from the rest, nor the next fix from working: both
 // are named.

@@ -177,7 +177,7 @@ func (t *Transactions) preflight(ctx context.Context, h Head) error {
 	}
 	for _, v := range h.Plan.Validations {
 		if err := v.Look(ctx); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", v.Name, err))
+			errs = append(errs, &RulesError{v.Rules, fmt.Errorf("%s: %w", v.Name, err)})
 		}
 	}
 	return errors.Join(errs...)
