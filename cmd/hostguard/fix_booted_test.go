@@ -61,25 +61,12 @@ func observe(t *testing.T, h *lab.Host) observed {
 			if err != nil {
 				return err
 			}
-			st := info.Sys().(*syscall.Stat_t)
-			word := fmt.Sprintf("%v %d:%d%s", info.Mode(), st.Uid, st.Gid, attributes(t, path))
-			switch {
-			case strings.HasPrefix(name, "/var/log/"): // only who may read it
-			case info.Mode().IsRegular():
-				data, err := os.ReadFile(path)
-				if err != nil {
-					return err
-				}
-				word += fmt.Sprintf(" %x", sha256.Sum256(data))
-			case info.Mode()&fs.ModeSymlink != 0:
-				target, err := os.Readlink(path)
-				if err != nil {
-					return err
-				}
-				word += " " + target
+			content := func(data []byte) string { return fmt.Sprintf("%x", sha256.Sum256(data)) }
+			if strings.HasPrefix(name, "/var/log/") { // only who may read it
+				content = nil
 			}
-			seen[name] = word
-			return nil
+			seen[name], err = described(t, path, info, content)
+			return err
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -102,6 +89,25 @@ func observe(t *testing.T, h *lab.Host) observed {
 		return strings.HasPrefix(name, "active systemd-") || strings.HasPrefix(name, "active user") || strings.HasPrefix(name, "active session")
 	})
 	return seen
+}
+
+// described is what a path is: mode, owner and attributes, where a link leads,
+// and of a file what content makes of its content; nil: it is not read.
+func described(t *testing.T, path string, info fs.FileInfo, content func([]byte) string) (string, error) {
+	t.Helper()
+	st := info.Sys().(*syscall.Stat_t)
+	word := fmt.Sprintf("%v %d:%d%s", info.Mode(), st.Uid, st.Gid, attributes(t, path))
+	switch {
+	case content == nil:
+		return word, nil
+	case info.Mode().IsRegular():
+		data, err := os.ReadFile(path)
+		return word + " " + content(data), err
+	case info.Mode()&fs.ModeSymlink != 0:
+		target, err := os.Readlink(path)
+		return word + " " + target, err
+	}
+	return word, nil
 }
 
 func attributes(t *testing.T, path string) string {

@@ -130,24 +130,8 @@ func (c crashTree) tree(t *testing.T) map[string]string {
 		if err != nil {
 			return err
 		}
-		st := info.Sys().(*syscall.Stat_t)
-		word := fmt.Sprintf("%v %d:%d%s", info.Mode(), st.Uid, st.Gid, attributes(t, path))
-		switch {
-		case info.Mode().IsRegular():
-			data, err := os.ReadFile(path)
-			if err != nil {
-				return err
-			}
-			word += " " + string(data)
-		case info.Mode()&fs.ModeSymlink != 0:
-			target, err := os.Readlink(path)
-			if err != nil {
-				return err
-			}
-			word += " " + target
-		}
-		seen[name] = word
-		return nil
+		seen[name], err = described(t, path, info, func(data []byte) string { return string(data) })
+		return err
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -22,11 +22,7 @@ type Cover struct {
 
 // Resolve implements remediate.Change.
 func (c Cover) Resolve(ctx context.Context, h *host.Host, d *remediate.Draft) error {
-	f, err := drafted(ctx, h, d)
-	if err != nil {
-		return err
-	}
-	files, err := f.imagined()
+	f, files, err := foreseen(ctx, h, d)
 	if err != nil {
 		return err
 	}
@@ -139,11 +135,7 @@ type Load struct{}
 
 // Resolve implements remediate.Change.
 func (Load) Resolve(ctx context.Context, h *host.Host, d *remediate.Draft) error {
-	f, err := drafted(ctx, h, d)
-	if err != nil {
-		return err
-	}
-	files, err := f.imagined()
+	f, files, err := foreseen(ctx, h, d)
 	if err != nil {
 		return err
 	}

@@ -23,11 +23,7 @@ type Daemon struct{}
 
 // Resolve implements remediate.Change.
 func (Daemon) Resolve(ctx context.Context, h *host.Host, d *remediate.Draft) error {
-	f, err := drafted(ctx, h, d)
-	if err != nil {
-		return err
-	}
-	files, err := f.imagined()
+	f, files, err := foreseen(ctx, h, d)
 	if err != nil {
 		return err
 	}
@@ -156,11 +152,7 @@ type Switch struct{ audit.Switch }
 
 // Resolve implements remediate.Change.
 func (s Switch) Resolve(ctx context.Context, h *host.Host, d *remediate.Draft) error {
-	f, err := drafted(ctx, h, d)
-	if err != nil {
-		return err
-	}
-	files, err := f.imagined()
+	f, files, err := foreseen(ctx, h, d)
 	if err != nil {
 		return err
 	}

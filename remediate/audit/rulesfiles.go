@@ -117,6 +117,16 @@ func (f *rulesFiles) findMade() error {
 // imagined is what the next boot makes of the files.
 func (f *rulesFiles) imagined() (host.AuditFiles, error) { return f.h.ImagineAudit(f.ctx, f.edits) }
 
+// foreseen is drafted, with what the next boot makes of the files.
+func foreseen(ctx context.Context, h *host.Host, d *remediate.Draft) (*rulesFiles, host.AuditFiles, error) {
+	f, err := drafted(ctx, h, d)
+	if err != nil {
+		return nil, host.AuditFiles{}, err
+	}
+	files, err := f.imagined()
+	return f, files, err
+}
+
 // append adds lines to a file of ours.
 func (f *rulesFiles) append(name string, lines []string) error {
 	if len(lines) == 0 {
