@@ -106,7 +106,7 @@ func TestAskTimeServers(t *testing.T) {
 			t.Parallel()
 			start := time.Now()
 			answers := New(Options{}).AskTimeServers(t.Context(), []TimeServer{tt.server}, 600*time.Millisecond)
-			if took := time.Since(start); took > 3*time.Second {
+			if took := time.Since(start); took > 10*time.Second {
 				t.Errorf("took %v", took)
 			}
 			if len(answers) != 1 {
@@ -148,7 +148,7 @@ func TestAskTimeServersAllAtOnce(t *testing.T) {
 	}
 	start := time.Now()
 	answers := New(Options{}).AskTimeServers(t.Context(), servers, 300*time.Millisecond)
-	if took := time.Since(start); took > 2*time.Second || len(answers) != maxTimeServers {
+	if took := time.Since(start); took > 10*time.Second || len(answers) != maxTimeServers {
 		t.Errorf("%d answers in %v, want %d in 300ms", len(answers), took, maxTimeServers)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

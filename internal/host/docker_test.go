@@ -152,12 +152,11 @@ func TestDockerDetailsBadly(t *testing.T) {
 			}
 		})
 	}
-	api, err := New(Options{}).dialDocker(t.Context(), fakeDocker(t, func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprint(w, `{"Id":"a","Name":"`+strings.Repeat("x", 1<<20)+`",`+fine+`}`)
-	}))
+	large := []byte(`{"Id":"a","Name":"` + strings.Repeat("x", 1<<20) + `",` + fine + `}`)
+	api, err := New(Options{}).dialDocker(t.Context(), fakeDocker(t, func(w http.ResponseWriter, _ *http.Request) { w.Write(large) }))
 	must(t, err)
-	if _, err := api.details(t.Context(), strings.Split(strings.Repeat("a ", 60), " ")); !errors.Is(err, ErrTooLarge) {
-		t.Errorf("60 MB of containers: %v", err)
+	if _, err := api.details(t.Context(), strings.Fields(strings.Repeat("a ", maxInspectBytes/len(large)+1))); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("more than %d bytes of containers: %v", maxInspectBytes, err)
 	}
 	if _, err := api.details(t.Context(), make([]string, maxInspected+1)); err == nil {
 		t.Error("too many containers were asked for")

@@ -163,7 +163,7 @@ func TestCapacityOfWhatHangs(t *testing.T) {
 	defer cancel()
 	start := time.Now()
 	_, err = New(Options{}).Capacity(ctx, dir)
-	if err == nil || !strings.Contains(err.Error(), "does not answer: nothing within 100ms") || time.Since(start) > 2*time.Second {
+	if err == nil || !strings.Contains(err.Error(), "does not answer: nothing within 100ms") || time.Since(start) > 10*time.Second {
 		t.Errorf("after %v: %v", time.Since(start), err)
 	}
 }
