@@ -91,17 +91,28 @@ func (h *Host) openConnectorStores(ctx context.Context) ([]KeyStore, error) {
 	if len(connectors) == 0 {
 		return nil, ErrNoConnector
 	}
-	o := storeOpener{h: h, opened: map[openQuestion]openAnswer{}}
-	var all []KeyStore
+	o := storeOpener{h: h, slots: make(chan struct{}, maxOpening), opening: map[openQuestion]func() (*keystore.Store, error){}}
+	var named [][]namedStore // of each application, so that all open at once
 	for _, c := range connectors {
 		if c.Err != nil {
-			all = append(all, KeyStore{Connector: c.Connector.Dir, Use: StoreTLS, Err: c.Err})
+			named = append(named, []namedStore{{KeyStore: KeyStore{Connector: c.Connector.Dir, Use: StoreTLS, Err: c.Err}}})
 			continue
 		}
 		for i, app := range c.Apps {
 			names, namesErr := addressesOf(c, i)
-			for _, s := range o.storesOf(ctx, app) {
+			stores := o.storesOf(ctx, app)
+			for at := range stores {
+				s := &stores[at]
 				s.Connector, s.App, s.Core, s.Names, s.NamesErr = c.Connector.Dir, app.Name(), app.Role == RoleCore, names, namesErr
+			}
+			named = append(named, stores)
+		}
+	}
+	var all []KeyStore
+	for _, stores := range named {
+		of := len(all)
+		for _, n := range stores {
+			if s := n.opened(); !slices.ContainsFunc(all[of:], s.isIn) {
 				all = append(all, s)
 			}
 		}
@@ -134,11 +145,15 @@ var knownStores = []storeProperties{
 // otherwise are properties that name certificates in a way that is not followed.
 var otherwise = []string{"server.ssl.bundle", "server.ssl.certificate"}
 
-// storeOpener opens a file once for the same passwords: the applications of the
-// published connector share theirs.
+// maxOpening is how many stores are opened at once: each may take MaxFile bytes.
+const maxOpening = 4
+
+// storeOpener opens files at once, each once for the same passwords: the
+// applications of the published connector share theirs.
 type storeOpener struct {
-	h      *Host
-	opened map[openQuestion]openAnswer
+	h       *Host
+	slots   chan struct{} // one for each that is opening
+	opening map[openQuestion]func() (*keystore.Store, error)
 }
 
 type openQuestion struct {
@@ -146,36 +161,52 @@ type openQuestion struct {
 	passwords keystore.Passwords
 }
 
-type openAnswer struct {
-	store *keystore.Store
-	err   error
+// namedStore is a store of an application that may still be opening.
+type namedStore struct {
+	KeyStore
+	opening func() (*keystore.Store, error) // waits for it; nil: there is nothing to open
 }
 
-// storesOf opens the stores of an application, each once.
-func (o *storeOpener) storesOf(ctx context.Context, app ConnectorApp) []KeyStore {
-	var all []KeyStore
+// opened waits for a store to open.
+func (n namedStore) opened() KeyStore {
+	s := n.KeyStore
+	if n.opening == nil {
+		return s
+	}
+	var err error
+	switch s.Store, err = n.opening(); {
+	case errors.Is(err, fs.ErrNotExist):
+		s.Absent = true
+	case err != nil:
+		s.Err = fmt.Errorf("cannot look at the %s store of %s, %s: %w", s.Use, s.App, s.Path, withoutPath(err))
+	}
+	return s
+}
+
+// storesOf begins to open the stores of an application; some may be named twice.
+func (o *storeOpener) storesOf(ctx context.Context, app ConnectorApp) []namedStore {
+	var all []namedStore
 	if app.ConfigErr != nil && (app.Role == RoleOther || app.Role == RolePIP) {
 		return nil // neither keeps certificates where it is published
 	}
 	for _, known := range knownStores {
-		s, used := o.storeOf(ctx, app, known)
-		if used && !slices.ContainsFunc(all, s.isIn) {
+		if s, used := o.storeOf(ctx, app, known); used {
 			all = append(all, s)
 		}
 	}
-	if s, used := o.socketStore(ctx, app); used && !slices.ContainsFunc(all, s.isIn) {
+	if s, used := o.socketStore(ctx, app); used {
 		all = append(all, s)
 	}
 	for _, key := range otherwise {
 		if v, err := app.Property(key); err == nil && v.Set {
-			all = append(all, KeyStore{Use: StoreTLS, NamedBy: v.Place, Err: fmt.Errorf("cannot find the certificate of %s: %v sets %s, which this version of hostguard does not follow", app.Name(), v.Place, key)})
+			all = append(all, namedStore{KeyStore: KeyStore{Use: StoreTLS, NamedBy: v.Place, Err: fmt.Errorf("cannot find the certificate of %s: %v sets %s, which this version of hostguard does not follow", app.Name(), v.Place, key)}})
 		}
 	}
 	if v, err := app.Property("server.ssl.enabled"); err == nil && isFalse(v) {
 		return all // it serves without, which another rule is about
 	}
-	if app.Role == RoleCore && !slices.ContainsFunc(all, func(s KeyStore) bool { return s.Use == StoreTLS }) {
-		all = append(all, KeyStore{Use: StoreTLS, Err: fmt.Errorf("cannot find the certificate of %s: none of its properties names a key store that it serves with", app.Name())})
+	if app.Role == RoleCore && !slices.ContainsFunc(all, func(s namedStore) bool { return s.Use == StoreTLS }) {
+		all = append(all, namedStore{KeyStore: KeyStore{Use: StoreTLS, Err: fmt.Errorf("cannot find the certificate of %s: none of its properties names a key store that it serves with", app.Name())}})
 	}
 	return all
 }
@@ -188,8 +219,9 @@ func (s KeyStore) isIn(t KeyStore) bool {
 	return s.Use == t.Use && s.Path == t.Path && s.Store == t.Store && (s.Alias == "" || s.Alias == t.Alias)
 }
 
-// storeOf finds and opens one store. It is not used when no property names it.
-func (o *storeOpener) storeOf(ctx context.Context, app ConnectorApp, known storeProperties) (s KeyStore, used bool) {
+// storeOf finds one store and begins to open it. It is not used when no property
+// names it.
+func (o *storeOpener) storeOf(ctx context.Context, app ConnectorApp, known storeProperties) (s namedStore, used bool) {
 	s.Use = known.use
 	value := func(key string) springconf.Value {
 		if key == "" || s.Err != nil {
@@ -231,9 +263,9 @@ func (o *storeOpener) storeOf(ctx context.Context, app ConnectorApp, known store
 // nothing wins over it.
 const socketSettings = "config.properties"
 
-// socketStore finds and opens the key store of a data app's web socket. The published
+// socketStore finds the key store of a data app's web socket and begins to open it. The published
 // settings give one password, which is that of the store and of the key.
-func (o *storeOpener) socketStore(ctx context.Context, app ConnectorApp) (s KeyStore, used bool) {
+func (o *storeOpener) socketStore(ctx context.Context, app ConnectorApp) (s namedStore, used bool) {
 	file, there := app.File(socketSettings)
 	if app.Role != RoleDataApp || !there {
 		return s, false
@@ -266,8 +298,8 @@ func isFalse(v springconf.Value) bool {
 	return strings.EqualFold(strings.TrimSpace(v.Text.Reveal()), "false")
 }
 
-// open reads a store by its name in the application's container.
-func (s *KeyStore) open(ctx context.Context, o *storeOpener, app ConnectorApp, inside string, p keystore.Passwords) {
+// open begins to read a store by its name in the application's container.
+func (s *namedStore) open(ctx context.Context, o *storeOpener, app ConnectorApp, inside string, p keystore.Passwords) {
 	inside = strings.TrimPrefix(inside, "file:")
 	dir, rel, err := app.HostPath(inside)
 	if strings.Contains(inside, ":") { // classpath:…, https:…
@@ -282,22 +314,24 @@ func (s *KeyStore) open(ctx context.Context, o *storeOpener, app ConnectorApp, i
 		s.Path = strings.TrimSuffix(dir, "/") + "/" + rel
 	}
 	q := openQuestion{s.Path, p}
-	a, done := o.opened[q]
-	if !done {
-		// Containers may write into what they mount.
-		data, _, _, err := o.h.ReadInside(app, inside, MaxFile)
-		if a.err = err; err == nil {
-			a.store, a.err = keystore.OpenWith(ctx, data, p)
+	if o.opening[q] == nil {
+		var f fact[*keystore.Store]
+		wait := func() (*keystore.Store, error) {
+			return f.get(ctx, func(ctx context.Context) (*keystore.Store, error) {
+				o.slots <- struct{}{}
+				defer func() { <-o.slots }()
+				// Containers may write into what they mount.
+				data, _, _, err := o.h.ReadInside(app, inside, MaxFile)
+				if err != nil {
+					return nil, err
+				}
+				return keystore.OpenWith(ctx, data, p)
+			})
 		}
-		o.opened[q] = a
+		o.opening[q] = wait
+		go wait()
 	}
-	s.Store = a.store
-	switch {
-	case errors.Is(a.err, fs.ErrNotExist):
-		s.Absent = true
-	case a.err != nil:
-		s.Err = fmt.Errorf("cannot look at the %s store of %s, %s: %w", s.Use, app.Name(), s.Path, withoutPath(a.err))
-	}
+	s.opening = o.opening[q]
 }
 
 // addressed are the properties by which applications are told where others are.
