@@ -248,7 +248,9 @@ func choose(bounds []bound, only, skip []string) ([]selected, error) {
 	return chosen, nil
 }
 
-// runSelected returns a finding for each selected rule, in their order.
+// runSelected returns a finding for each selected rule, in their order. A rule
+// may take half of the time that is left, and a fact a third, so that a longer
+// --timeout helps on a slow host.
 func runSelected(ctx context.Context, h *host.Host, rules []selected) []checks.Finding {
 	findings := make([]checks.Finding, len(rules))
 	var tasks []checks.Task
@@ -261,7 +263,11 @@ func runSelected(ctx context.Context, h *host.Host, rules []selected) []checks.F
 		tasks = append(tasks, checks.Task{Rule: s.Rule.ID, Needs: s.Check.Needs, Long: s.Check.Long, Probe: s.Probe})
 		places = append(places, i)
 	}
-	for i, f := range checks.Run(ctx, h, tasks, checks.DefaultProbeTimeout) {
+	within := checks.DefaultProbeTimeout
+	if deadline, ok := ctx.Deadline(); ok {
+		within = max(within, time.Until(deadline).Round(time.Second)/2)
+	}
+	for i, f := range checks.Run(host.Patiently(ctx, within*2/3), h, tasks, within) {
 		findings[places[i]] = f
 	}
 	return findings

@@ -10,8 +10,16 @@ import (
 	"github.com/hostguard/hostguard/internal/stack"
 )
 
-// factTimeout bounds the gathering of one fact, whoever waits for it.
+// factTimeout bounds the gathering of one fact, whoever waits for it, unless Patiently does.
 const factTimeout = 10 * time.Second
+
+type patience struct{}
+
+// Patiently returns a context in which a fact may take so long to gather, as a
+// slow or busy host needs it. Who asks first for a fact decides.
+func Patiently(ctx context.Context, within time.Duration) context.Context {
+	return context.WithValue(ctx, patience{}, within)
+}
 
 // facts is everything that is read once per run, one struct per file that
 // gathers it.
@@ -52,8 +60,11 @@ type fact[T any] struct {
 func (f *fact[T]) get(ctx context.Context, gather func(context.Context) (T, error)) (T, error) {
 	f.once.Do(func() {
 		f.ready = make(chan struct{})
-		gatherCtx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), factTimeout,
-			fmt.Errorf("no answer within %v", factTimeout))
+		within, ok := ctx.Value(patience{}).(time.Duration)
+		if !ok {
+			within = factTimeout
+		}
+		gatherCtx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), within, fmt.Errorf("no answer within %v", within))
 		go func() {
 			stack.Reserve()
 			defer close(f.ready)

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func TestAFactIsGatheredOnceForAll(t *testing.T) {
@@ -47,6 +48,18 @@ func TestAnImpatientCallerDoesNotSpoilTheFact(t *testing.T) {
 	close(release)
 	if v, err := f.get(t.Context(), gather); v != "value" || err != nil {
 		t.Errorf("the patient caller got %q, %v", v, err)
+	}
+}
+
+func TestWhoAsksSaysHowLongAFactMayTake(t *testing.T) {
+	t.Parallel()
+	var f fact[int]
+	_, err := f.get(Patiently(t.Context(), time.Millisecond), func(ctx context.Context) (int, error) {
+		<-ctx.Done()
+		return 0, context.Cause(ctx)
+	})
+	if err == nil || err.Error() != "no answer within 1ms" {
+		t.Errorf("got %v", err)
 	}
 }
 
