@@ -26,12 +26,21 @@ type testHost interface {
 // audited runs check on the host and returns its report and exit code.
 func audited(t *testing.T, h testHost, args ...string) (*reports.Report, int) {
 	t.Helper()
-	result := h.Run(append([]string{"hostguard", "check", "--format", "json"}, args...)...)
+	result := h.Run(slices.Concat([]string{"hostguard", "check", "--format", "json"}, patience(h), args)...)
 	var report reports.Report
 	if err := json.Unmarshal([]byte(result.Stdout), &report); err != nil {
 		t.Fatalf("cannot read the report: %v\n%s%s", err, result.Stdout, result.Stderr)
 	}
 	return &report, result.Code
+}
+
+// patience are flags for a virtual machine, which has a small part of this
+// machine's processors.
+func patience(h testHost) []string {
+	if _, slow := h.(*lab.Machine); slow {
+		return []string{"--timeout", "10m"}
+	}
+	return nil
 }
 
 func statuses(r *reports.Report) map[string]checks.Status {

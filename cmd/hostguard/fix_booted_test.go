@@ -25,7 +25,7 @@ import (
 // fixed runs fix on the host and returns its result and exit code.
 func fixed(t *testing.T, h testHost, args ...string) (*fixResult, int) {
 	t.Helper()
-	result := h.Run(append([]string{"hostguard", "fix", "--format", "json"}, args...)...)
+	result := h.Run(slices.Concat([]string{"hostguard", "fix", "--format", "json"}, patience(h), args)...)
 	var r fixResult
 	if err := json.Unmarshal([]byte(result.Stdout), &r); err != nil {
 		t.Fatalf("cannot read the result: %v\n%s%s", err, result.Stdout, result.Stderr)
