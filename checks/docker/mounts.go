@@ -54,14 +54,38 @@ func containerMounts(ctx context.Context, h *host.Host, p mountsParams) (checks.
 			devices[v.Name] = cmp.Or(v.Device, v.Path)
 		}
 	}
-	resolve := func(name string) (string, error) {
-		real, err := h.Resolve(name)
-		if errors.Is(err, fs.ErrNotExist) {
-			return path.Clean(name), nil // docker will make it
-		}
+	return judgeMounts(d, layout, p, devices, func(name string) (string, error) { return resolve(h, name, 0) })
+}
+
+// maxLinks bounds how many links that lead nowhere yet are followed, as the
+// kernel does; see path_resolution(7).
+const maxLinks = 40
+
+// resolve is where a path leads, links followed as far as there is something:
+// docker's socket is not there while docker is down, and a folder that is
+// missing docker makes.
+func resolve(h *host.Host, name string, links int) (string, error) {
+	real, err := h.Resolve(name)
+	name = path.Clean(name)
+	if !errors.Is(err, fs.ErrNotExist) || name == "/" {
 		return real, err
 	}
-	return judgeMounts(d, layout, p, devices, resolve)
+	dir, err := resolve(h, path.Dir(name), links)
+	if err != nil {
+		return "", err
+	}
+	name = path.Join(dir, path.Base(name))
+	target, err := h.Readlink(name)
+	if err != nil {
+		return name, nil // no link, or nothing
+	}
+	if links == maxLinks {
+		return "", fmt.Errorf("%s leads to more than %d links", name, maxLinks)
+	}
+	if !path.IsAbs(target) {
+		target = path.Join(dir, target)
+	}
+	return resolve(h, target, links+1)
 }
 
 // forbidden is a place of the host that no container may have.
@@ -76,7 +100,11 @@ func judgeMounts(d deployment, l host.DockerLayout, p mountsParams, devices map[
 		if s.Name != "docker.sock" {
 			what = "containerd's socket"
 		}
-		places = append(places, forbidden{s.Path, what})
+		at := s.Path
+		if real, err := resolve(at); err == nil {
+			at = real // the configuration may say /var/run
+		}
+		places = append(places, forbidden{at, what})
 	}
 	if len(l.Sockets) == 0 {
 		places = append(places, forbidden{"/run/docker.sock", "docker's socket"})
