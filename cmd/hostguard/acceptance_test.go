@@ -25,11 +25,19 @@ func TestAcceptance(t *testing.T) {
 		}
 	}
 	t.Run("ready", ready)
+	t.Run("ready with the connector", func(t *testing.T) {
+		deploy(m.For(t))
+		ready(t)
+	})
+	t.Run("connector", func(t *testing.T) {
+		breakEach(t, deployedBreakages(), func(t *testing.T) testHost { return m.For(t) })
+	})
 	t.Run("audit", func(t *testing.T) {
 		breakEach(t, auditBreakages(), func(t *testing.T) testHost { return m.For(t) })
 	})
 	t.Run("audit locked", func(t *testing.T) { lockedAudit(t, m.For(t)) })
 	t.Run("ready after a reboot", func(t *testing.T) {
+		m := m.For(t)
 		m.Reboot()
 		ready(t)
 		if list := m.Must("auditctl", "-l"); !strings.Contains(list, newRule) {
@@ -37,19 +45,45 @@ func TestAcceptance(t *testing.T) {
 		}
 	})
 	t.Run("audit enabled late", func(t *testing.T) {
+		m := m.For(t)
+		m.Must("docker", "compose", "--project-directory", "/opt/trueconnector", "down") // its processes outlive docker
 		m.Must("rm", "/etc/audit/rules.d/99-lock.rules", "/etc/audit/rules.d/60-new.rules")
 		m.Must("augenrules")
 		m.Must("systemctl", "--quiet", "disable", "auditd.service")
 		// journald would enable auditing before anything else.
 		m.WriteFile("/etc/systemd/journald.conf.d/audit.conf", "[Journal]\nAudit=\n")
 		m.RebootWith("")
-		lateAudit(t, m.For(t))
+		lateAudit(t, m)
 	})
 	t.Run("audit off", func(t *testing.T) {
+		m := m.For(t)
 		m.Must("systemctl", "--quiet", "enable", "auditd.service")
 		m.RebootWith("audit=0")
-		offAudit(t, m.For(t))
+		offAudit(t, m)
 	})
+}
+
+// deploy starts the connector of a good host, as its operator would, with a
+// program that only waits.
+func deploy(m *lab.Machine) {
+	m.Must("sh", "-ec", `
+		tar -c -C / bin/busybox | docker import --change 'CMD ["/bin/busybox", "sleep", "1000000"]' - example/ids_execution_core_container:1
+		. /etc/environment
+		export AES_SECRET_KEY
+		docker compose --project-directory /opt/trueconnector up --detach`)
+}
+
+// deployedBreakages are a few of what else breaks a connector that runs.
+func deployedBreakages() []breakage {
+	var list []breakage
+	for _, b := range slices.Concat(certificateBreakages(), dockerBreakages(), connectorBreakages(), logsBreakages()) {
+		switch b.name {
+		case "certificates: the certificate has expired", "a container is privileged", "connector: others read the hashes",
+			"everybody can read the copies", "something else runs on this docker":
+			list = append(list, b)
+		}
+	}
+	return list
 }
 
 // coverage holds the rules that want changes of files to be recorded; uses the
