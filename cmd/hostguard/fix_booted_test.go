@@ -174,7 +174,7 @@ func TestFixMendsWhatIsBrokenAndUndoBreaksItAgain(t *testing.T) {
 
 // provenElsewhere are the checks whose remediators a container cannot prove.
 var provenElsewhere = map[string]string{
-	// A container cannot ask the kernel: TestFixRecordsWhatMustBeRecorded, and in a machine TestAcceptanceFixAudit.
+	// A container cannot ask the kernel: TestFixRecordsWhatMustBeRecorded, and in a machine TestAcceptanceFix.
 	"audit-watch":      "the kernel's audit",
 	"audit-rules-load": "the kernel's audit",
 	"audit-daemon":     "the kernel's audit",
