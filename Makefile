@@ -78,7 +78,7 @@ prove: install
 
 ## acceptance: the whole story in a virtual machine; slow
 acceptance: install
-	HOSTGUARD_REQUIRE=vm $(GO) test -count 1 -timeout 3h -v -run Acceptance ./internal/lab ./cmd/hostguard
+	HOSTGUARD_REQUIRE=vm $(GO) test -count 1 -timeout 3h -p 1 -v -run Acceptance ./internal/lab ./cmd/hostguard
 
 ## generate: schemas, tables and pages that are made from the rules
 generate:
