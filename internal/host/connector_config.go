@@ -70,8 +70,13 @@ func (c *configFolders) of(a ConnectorApp) ([]ConfigFile, error) {
 			return nil, fmt.Errorf("cannot see the configuration of %s: where its mount at %s lies cannot be told", a.Name(), at)
 		}
 		found = true
-		folder := c.folder(m.Source)
-		if at != target {
+		var folder configFolder
+		switch info, err := c.h.Stat(m.Source); {
+		case at == target:
+			folder = c.folder(m.Source)
+		case err == nil && info.IsDir():
+			folder.err = c.h.withoutSettings(m.Source)
+		default:
 			folder = c.single(m.Source, path.Base(at))
 		}
 		if folder.err != nil {
@@ -105,7 +110,19 @@ func (h *Host) readTexts(dir string) ([]ConfigFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return !isConfigName(e.Name()) })
+	below := 0
+	for _, e := range entries {
+		if !e.IsDir() {
+			continue
+		}
+		if below++; below > maxConfigFiles {
+			return nil, fmt.Errorf("%s holds more than %d folders", dir, maxConfigFiles)
+		}
+		if err := h.withoutSettings(path.Join(dir, e.Name())); err != nil {
+			return nil, err
+		}
+	}
+	entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return e.IsDir() || !isConfigName(e.Name()) })
 	if len(entries) > maxConfigFiles {
 		return nil, fmt.Errorf("%s holds %d configuration files: %d are the most", dir, len(entries), maxConfigFiles)
 	}
@@ -118,6 +135,21 @@ func (h *Host) readTexts(dir string) ([]ConfigFile, error) {
 		files = append(files, newConfigFile(path.Join(dir, e.Name()), data, info, err))
 	}
 	return files, nil
+}
+
+// withoutSettings is an error when a folder in the configuration folder holds
+// settings: Spring reads config/*/, too, and what it says there wins.
+func (h *Host) withoutSettings(dir string) error {
+	entries, err := h.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), "application") && isConfigName(e.Name()) {
+			return fmt.Errorf("%s may win over the files beside its folder: this version of hostguard does not follow that", path.Join(dir, e.Name()))
+		}
+	}
+	return nil
 }
 
 // single reads a file that is mounted by itself, under its name in the container.

@@ -12,6 +12,7 @@ package springconf
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"path"
 	"slices"
 	"strings"
@@ -134,17 +135,27 @@ func (a *App) arrange() error {
 		}
 	}
 	for _, v := range a.env {
-		if notFollowed(strings.ReplaceAll(strings.ToLower(v.Name), "_", ".")) {
+		if notFollowed(strings.ReplaceAll(v.Name, "_", ".")) {
 			return fmt.Errorf("cannot tell the configuration: %v sets %s, which this version of hostguard does not follow", v.Place, v.Name)
+		}
+	}
+	for o := range a.options() {
+		if notFollowed(o.property) {
+			return fmt.Errorf("cannot tell the configuration: %s sets %.64q, which this version of hostguard does not follow", o.from, o.property)
 		}
 	}
 	return nil
 }
 
-// notFollowed are the properties that change which files count.
+// notFollowed are the properties that change which files count, however spelt.
 func notFollowed(key string) bool {
-	return strings.HasPrefix(key, "spring.config.") || strings.HasPrefix(key, "spring.profiles.include") ||
-		strings.HasPrefix(key, "spring.profiles.group") || key == "spring.profiles.default" || key == "spring.profiles" || key == "spring.application.json"
+	key = strings.ToLower(uniform.Replace(key))
+	for _, start := range []string{"spring.config.", "spring.profiles.include", "spring.profiles.group", "spring.profiles.active[", "spring.profiles.active."} {
+		if strings.HasPrefix(key, start) {
+			return true
+		}
+	}
+	return key == "spring.profiles.default" || key == "spring.profiles" || key == "spring.application.json"
 }
 
 // named are the files of one name, the one that wins first.
@@ -255,9 +266,13 @@ func (a *App) origin(v Value, layers []*layer) Place {
 
 // raw is a property as it is written, where it is found first.
 func (a *App) raw(key string, layers []*layer) (Value, bool, error) {
+	same := func(x, y string) bool { return x == y }
+	if isCanonical(key) {
+		same = strings.EqualFold
+	}
 	for _, name := range variables(key) {
 		for _, v := range a.env {
-			if v.Name != name {
+			if !same(v.Name, name) {
 				continue
 			}
 			if v.Missing != "" {
@@ -275,11 +290,19 @@ func (a *App) raw(key string, layers []*layer) (Value, bool, error) {
 	return Value{}, false, nil
 }
 
-// bound returns a property of a file. What Spring Boot and Camel bind themselves
-// may be spelt otherwise: server.ssl.keyStore, server.ssl.ENABLED.
+// isCanonical reports whether Spring Boot finds a property under other spellings,
+// too: it does when it is asked for one in lower case, with dashes for word breaks.
+func isCanonical(key string) bool {
+	return !strings.ContainsFunc(key, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '.' && r != '-' && r != '[' && r != ']'
+	})
+}
+
+// bound returns a property of a file. What is asked for by its canonical name may
+// be spelt otherwise: server.ssl.keyStore, server.ssl.ENABLED.
 func (l *layer) bound(key string) (properties.Property, bool) {
 	p, found := l.get(key)
-	if found || !strings.HasPrefix(key, "server.") && !strings.HasPrefix(key, "spring.") && !strings.HasPrefix(key, "camel.") {
+	if found || !isCanonical(key) {
 		return p, found
 	}
 	wanted := uniform.Replace(key)
@@ -312,35 +335,52 @@ func variables(key string) []string {
 // optionVariables hold words for the Java command line.
 var optionVariables = []string{"JDK_JAVA_OPTIONS", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JAVA_OPTS", "OPENJ9_JAVA_OPTIONS", "IBM_JAVA_OPTIONS"}
 
+// option is a property that a word of the command line sets, which wins over
+// environment and files.
+type option struct{ property, from string }
+
+// options are those of the container's command and of the variables that hold
+// words for Java. Words that a shell gets as one text are taken apart.
+func (a *App) options() iter.Seq[option] {
+	return func(yield func(option) bool) {
+		each := func(text, from string) bool {
+			for word := range strings.FieldsSeq(text) {
+				word = strings.Trim(word, `"'`)
+				name, isFlag := strings.CutPrefix(word, "--")
+				if !isFlag {
+					name, isFlag = strings.CutPrefix(word, "-D")
+				}
+				name, _, _ = strings.Cut(name, "=")
+				if isFlag && !yield(option{strings.Trim(name, `"'`), from}) {
+					return false
+				}
+			}
+			return true
+		}
+		for _, word := range a.args {
+			if !each(word.Reveal(), "the container's command") {
+				return
+			}
+		}
+		for _, v := range a.env {
+			if slices.Contains(optionVariables, v.Name) && !each(v.Value.Reveal(), fmt.Sprintf("%s (%v)", v.Name, v.Place)) {
+				return
+			}
+		}
+	}
+}
+
 // overridden is an error when the command line, which wins over the rest, sets a
 // property.
 func (a *App) overridden(key string) error {
-	sets := func(word string) bool {
-		name, isFlag := strings.CutPrefix(strings.Trim(word, `"'`), "--")
-		if !isFlag {
-			if name, isFlag = strings.CutPrefix(strings.Trim(word, `"'`), "-D"); !isFlag {
-				return false
-			}
-		}
-		name, _, _ = strings.Cut(name, "=")
-		return relaxed(name) == relaxed(key)
-	}
-	for _, word := range a.args {
-		if sets(word.Reveal()) {
-			return fmt.Errorf("cannot tell %s: the container's command sets it", key)
-		}
-	}
 	for _, v := range a.env {
-		if !slices.Contains(optionVariables, v.Name) {
-			continue
-		}
-		if strings.Contains(v.Value.Reveal(), "@") {
+		if slices.Contains(optionVariables, v.Name) && strings.Contains(v.Value.Reveal(), "@") {
 			return fmt.Errorf("cannot tell %s: %s (%v) names a file of options", key, v.Name, v.Place)
 		}
-		for word := range strings.FieldsSeq(v.Value.Reveal()) {
-			if sets(word) {
-				return fmt.Errorf("cannot tell %s: %s (%v) sets it, too", key, v.Name, v.Place)
-			}
+	}
+	for o := range a.options() {
+		if relaxed(o.property) == relaxed(key) {
+			return fmt.Errorf("cannot tell %s: %s sets it, too", key, o.from)
 		}
 	}
 	return nil

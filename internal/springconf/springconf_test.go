@@ -46,7 +46,7 @@ func TestProperty(t *testing.T) {
 		"a default":                         {nil, nil, []File{file(app, "k=${V:d}")}, "d /cfg/application.properties:1 /cfg/application.properties:1"},
 		"a longer text":                     {env("V=v"), nil, []File{file(app, "k=a${V}b")}, "avb /cfg/application.properties:1 /cfg/application.properties:1"},
 		"overridden by the environment":     {env("K=v"), nil, []File{file(app, "k=w")}, "v c.yml:1 .env:1"},
-		"the application's key otherwise":   {nil, nil, []File{file(app, "K=w")}, "unset"},
+		"the application's key otherwise":   {nil, nil, []File{file(app, "K=w")}, "w /cfg/application.properties:1 /cfg/application.properties:1"},
 		"set nowhere":                       {nil, nil, []File{file(app, "j=w")}, "unset"},
 		"a variable that only a shell has":  {env("V=?"), nil, []File{file(app, "k=${V}")}, `depends on the variable "FROM_SHELL"`},
 		"it does not matter here":           {env("V=?"), nil, []File{file(app, "k=v")}, "v /cfg/application.properties:1 /cfg/application.properties:1"},
@@ -56,6 +56,14 @@ func TestProperty(t *testing.T) {
 		"another file of the code":          {nil, nil, []File{file("users.properties", "k=v")}, "v /cfg/users.properties:1 /cfg/users.properties:1"},
 		"which application.properties beat": {nil, nil, []File{file("users.properties", "k=v"), file(app, "k=w")}, "w /cfg/application.properties:1 /cfg/application.properties:1"},
 		"the command line":                  {nil, []secret.Text{secret.New("--k=" + secretWord)}, []File{file(app, "k=v")}, "the container's command sets it"},
+		"a shell's command line":            {nil, []secret.Text{secret.New("sh"), secret.New("-c"), secret.New("exec java '-Dk=" + secretWord + "' -jar x")}, []File{file(app, "k=v")}, "the container's command sets it"},
+		"another folder by the command":     {nil, []secret.Text{secret.New("--spring.config.additional-location=/x/")}, []File{file(app, "k=v")}, "command sets \"spring.config.additional-location\""},
+		"another folder by Java's options":  {env("JAVA_TOOL_OPTIONS=-Dspring.config.location=/x/"), nil, []File{file(app, "k=v")}, "JAVA_TOOL_OPTIONS (c.yml:1) sets \"spring.config.location\""},
+		"a profile by Java's options":       {env("JDK_JAVA_OPTIONS=-Dspring.profiles.include=x"), nil, []File{file(app, "k=v")}, "does not follow"},
+		"an import, spelt otherwise":        {nil, nil, []File{file(app, "k=v\nSpring.Config.IMPORT=x")}, "application.properties:2 sets Spring.Config.IMPORT"},
+		"profiles included, otherwise":      {nil, nil, []File{file(app, "k=v\nspring.profiles.in-clude=x")}, "does not follow"},
+		"a list of profiles":                {nil, nil, []File{file("application.yml", "k: v\nspring: {profiles: {active: [docker]}}"), file(docker, "k=w")}, "does not follow"},
+		"numbered profiles":                 {env("SPRING_PROFILES_ACTIVE_0=docker"), nil, []File{file(app, "k=v"), file(docker, "k=w")}, "does not follow"},
 		"a system property":                 {env("JDK_JAVA_OPTIONS=-Xmx1g -Dk=" + secretWord), nil, []File{file(app, "k=v")}, "JDK_JAVA_OPTIONS (c.yml:1) sets it, too"},
 		"options in a file":                 {env("JDK_JAVA_OPTIONS=@/x"), nil, []File{file(app, "k=v")}, "names a file of options"},
 		"JSON in the environment":           {env("SPRING_APPLICATION_JSON={}"), nil, []File{file(app, "k=v")}, "does not follow"},
@@ -146,6 +154,29 @@ func TestBoundKeys(t *testing.T) {
 		v, err := a.Property("server.ssl.key-store")
 		if err != nil || v.Text.Reveal() != want || v.Set != (want != "") {
 			t.Errorf("%s: %q, %v", written, v.Text.Reveal(), err)
+		}
+	}
+}
+
+// TestCanonicalKeys: what is asked for in canonical form is found in other
+// spellings, in a file and in the environment; what is not, in its own alone.
+func TestCanonicalKeys(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		key   string
+		env   []Variable
+		text  string
+		found bool
+	}{
+		{"application.connectorid", nil, "application.connectorId=v", true},
+		{"application.connectorid", env("Application_ConnectorId=v"), "", true},
+		{"spring.h2.console.enabled", env("Spring_H2_Console_Enabled=v"), "", true},
+		{"application.isEnabledDapsInteraction", nil, "application.isenableddapsinteraction=v", false},
+		{"application.isEnabledDapsInteraction", env("Application_isEnabledDapsInteraction=v"), "", false},
+	} {
+		v, err := New(c.env, nil, []File{file("application.properties", c.text)}).Property(c.key)
+		if err != nil || v.Set != c.found {
+			t.Errorf("%s: found %v, %v", c.key, v.Set, err)
 		}
 	}
 }
