@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -19,7 +18,6 @@ import (
 	"github.com/hostguard/hostguard/internal/notify"
 	"github.com/hostguard/hostguard/internal/printable"
 	"github.com/hostguard/hostguard/internal/quantity"
-	"github.com/hostguard/hostguard/remediate/flock"
 )
 
 // remindWithin is how long before its end a key is spoken of, when the profile
@@ -72,16 +70,13 @@ func remindOfKeys(cmd *cobra.Command, src sources, within quantity.Duration, qui
 	}
 	signal.Ignore(syscall.SIGHUP) // a terminal that goes away is no reason not to tell
 	now := time.Now()
-	var failed []error
 	told := notify.Told{}
-	state, err := openJob(reminderJob)
-	if locked := (*flock.LockedError)(nil); errors.As(err, &locked) {
-		return exitError{exitLocked, err}
-	} else if err != nil {
-		failed = append(failed, err)
-	} else {
+	state, failed, err := recall(cmd, reminderJob, &told)
+	if err != nil {
+		return err
+	}
+	if state != nil {
 		defer state.Close()
-		sayNotes(cmd.ErrOrStderr(), state.Load(&told))
 	}
 	h := host.New(host.Options{})
 	ctx, cancel := context.WithTimeoutCause(cmd.Context(), keysTimeout, fmt.Errorf("no end within %v", keysTimeout))

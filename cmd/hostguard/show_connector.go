@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -45,7 +44,11 @@ not be seen, which is said on the standard error.`,
   sudo hostguard show connector --root /mnt/image --connector /opt/trueconnector
   sudo hostguard show connector --format json | jq '.connectors[].stores[].entries[].chain[0].days_left'`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return showConnector(cmd, o) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return lookAround(cmd, o, func(ctx context.Context, h *host.Host, a *audit) error {
+				return showConnectors(ctx, cmd, o.format, h, a)
+			})
+		},
 	}
 	f := cmd.Flags()
 	sourceFlags(cmd, &o.sources)
@@ -56,19 +59,7 @@ not be seen, which is said on the standard error.`,
 	return cmd
 }
 
-func showConnector(cmd *cobra.Command, o checkOptions) error {
-	if o.format != "text" && o.format != "json" {
-		return fmt.Errorf("there is no format %q: want text or json", o.format)
-	}
-	h, a, err := prepare(&o)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeoutCause(cmd.Context(), o.timeout, fmt.Errorf("no end within %v (--timeout)", o.timeout))
-	defer cancel()
-	if h.Running() && os.Geteuid() != 0 {
-		return exitError{exitIncomplete, host.ErrNotRoot}
-	}
+func showConnectors(ctx context.Context, cmd *cobra.Command, format string, h *host.Host, a *audit) error {
 	var servers []string
 	for _, s := range a.Config.NTP.Servers {
 		servers = append(servers, string(s))
@@ -77,7 +68,7 @@ func showConnector(cmd *cobra.Command, o checkOptions) error {
 	if err != nil {
 		return exitError{exitIncomplete, err}
 	}
-	return present(cmd, o.format, seen)
+	return present(cmd, format, seen)
 }
 
 // shownConnectors is what is shown of all connectors.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"os"
 	"text/tabwriter"
 	"time"
 
@@ -40,7 +39,11 @@ not be seen, which is said on the standard error.`,
 		Example: `  sudo hostguard show exposure
   sudo hostguard show exposure --format json | jq '.exposures[] | select(.from.anywhere.answer != "no")'`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return showExposure(cmd, o) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return lookAround(cmd, o, func(ctx context.Context, h *host.Host, a *audit) error {
+				return showExposures(ctx, cmd, o.format, h, a)
+			})
+		},
 	}
 	o.root = "/"
 	f := cmd.Flags()
@@ -50,19 +53,7 @@ not be seen, which is said on the standard error.`,
 	return cmd
 }
 
-func showExposure(cmd *cobra.Command, o checkOptions) error {
-	if o.format != "text" && o.format != "json" {
-		return fmt.Errorf("there is no format %q: want text or json", o.format)
-	}
-	h, a, err := prepare(&o)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeoutCause(cmd.Context(), o.timeout, fmt.Errorf("no end within %v (--timeout)", o.timeout))
-	defer cancel()
-	if os.Geteuid() != 0 {
-		return exitError{exitIncomplete, host.ErrNotRoot}
-	}
+func showExposures(ctx context.Context, cmd *cobra.Command, format string, h *host.Host, a *audit) error {
 	var internal []netip.Prefix
 	for _, p := range a.Config.Network.Internal {
 		parsed, err := netip.ParsePrefix(string(p))
@@ -82,7 +73,7 @@ func showExposure(cmd *cobra.Command, o checkOptions) error {
 	for _, e := range seen.All {
 		s.Exposures = append(s.Exposures, showOne(e))
 	}
-	if o.format == "json" {
+	if format == "json" {
 		err = writeJSON(cmd.OutOrStdout(), s)
 	} else {
 		err = s.writeText(cmd.OutOrStdout())

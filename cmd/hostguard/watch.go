@@ -106,17 +106,14 @@ func watchStorage(cmd *cobra.Command, src sources, format string, quiet bool) er
 	}
 	signal.Ignore(syscall.SIGHUP) // a terminal that goes away is no reason not to tell
 	now := time.Now()
-	var failed, unseen []error
-	state, err := openJob(storageJob)
-	if locked := (*flock.LockedError)(nil); errors.As(err, &locked) {
-		return exitError{exitLocked, err}
-	} else if err != nil {
-		failed = append(failed, err) // who watches a full file system must not fail by it
-	}
+	var unseen []error
 	memory := storageMemory{}
+	state, failed, err := recall(cmd, storageJob, &memory)
+	if err != nil {
+		return err
+	}
 	if state != nil {
 		defer state.Close()
-		sayNotes(cmd.ErrOrStderr(), state.Load(&memory))
 	}
 	memory.ready()
 
@@ -163,8 +160,20 @@ func watchStorage(cmd *cobra.Command, src sources, format string, quiet bool) er
 	return jobEnd(failed, unseen)
 }
 
-// openJob takes hold of a job's state.
-func openJob(name string) (*jobstate.State, error) { return jobstate.Open("/", name) }
+// recall takes hold of a job's state and reads what it remembers. An error is that
+// another run holds it. A state that cannot be had is told as failed, and the job
+// goes on without: who watches a full file system must not fail by it.
+func recall(cmd *cobra.Command, job string, memory any) (state *jobstate.State, failed []error, err error) {
+	state, err = jobstate.Open("/", job)
+	if locked := (*flock.LockedError)(nil); errors.As(err, &locked) {
+		return nil, nil, exitError{exitLocked, err}
+	}
+	if err != nil {
+		return nil, []error{err}, nil
+	}
+	sayNotes(cmd.ErrOrStderr(), state.Load(memory))
+	return state, nil, nil
+}
 
 func (m *storageMemory) ready() {
 	if m.Samples == nil {

@@ -19,7 +19,6 @@ import (
 	"github.com/hostguard/hostguard/checks"
 	"github.com/hostguard/hostguard/internal/host"
 	"github.com/hostguard/hostguard/internal/notify"
-	"github.com/hostguard/hostguard/remediate/flock"
 	"github.com/hostguard/hostguard/remediate/statedir"
 	"github.com/hostguard/hostguard/reports"
 	"github.com/hostguard/hostguard/rules"
@@ -71,16 +70,13 @@ func watchAudit(cmd *cobra.Command, src sources, quiet bool) error {
 	}
 	signal.Ignore(syscall.SIGHUP)
 	now := time.Now()
-	var failed []error
 	told := notify.Told{}
-	state, err := openJob(auditJob)
-	if locked := (*flock.LockedError)(nil); errors.As(err, &locked) {
-		return exitError{exitLocked, err}
-	} else if err != nil {
-		failed = append(failed, err)
-	} else {
+	state, failed, err := recall(cmd, auditJob, &told)
+	if err != nil {
+		return err
+	}
+	if state != nil {
 		defer state.Close()
-		sayNotes(cmd.ErrOrStderr(), state.Load(&told))
 	}
 	ctx, cancel := context.WithTimeoutCause(cmd.Context(), o.timeout, fmt.Errorf("no end within %v", o.timeout))
 	report := reportOn(ctx, h, a, o, 0, chosen, runSelected(ctx, h, chosen), now)
