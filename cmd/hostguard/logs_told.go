@@ -73,6 +73,19 @@ func orEmpty[T any](list []T) []T {
 	return list
 }
 
+// mostTold is how many logs of a kind the text names: a container can plant
+// thousands, and cron mails what is printed. The JSON form has them all.
+const mostTold = 100
+
+// first returns the logs of a list that the text names, and a line on how many
+// more there are, if any.
+func first(list []logcopy.Item, more string) ([]logcopy.Item, string) {
+	if len(list) <= mostTold {
+		return list, ""
+	}
+	return list[:mostTold], fmt.Sprintf("%s: %d more (--format json has all)\n", more, len(list)-mostTold)
+}
+
 func (t *logsTold) text(cmd *cobra.Command) error {
 	would := ""
 	if t.DryRun {
@@ -82,22 +95,28 @@ func (t *logsTold) text(cmd *cobra.Command) error {
 	if t.Made {
 		fmt.Fprintf(&b, "%smade: %s\n", would, t.Dir)
 	}
-	for _, i := range t.Copied {
+	copied, more := first(t.Copied, would+"copied")
+	for _, i := range copied {
 		fmt.Fprintf(&b, "%scopied: %s (%d bytes)\n", would, i.Copy, i.Bytes)
 	}
+	b.WriteString(more)
 	for _, name := range t.Removed {
 		fmt.Fprintf(&b, "%sremoved: %s\n", would, name)
 	}
-	for _, i := range t.Waiting {
+	waiting, more := first(t.Waiting, "waits")
+	for _, i := range waiting {
 		fmt.Fprintf(&b, "waits: %s of %s: %s\n", i.Log, i.Owner, i.Why)
 	}
+	b.WriteString(more)
 	if b.Len() == 0 {
 		fmt.Fprintf(&b, "nothing to copy: %d are there\n", t.Present)
 	}
 	for _, list := range [][]logcopy.Item{t.Refused, t.Failed} {
+		list, more := first(list, "hostguard: not copied")
 		for _, i := range list {
 			fmt.Fprintf(cmd.ErrOrStderr(), "hostguard: not copied: %s of %s: %s\n", i.Log, i.Owner, i.Why)
 		}
+		fmt.Fprint(cmd.ErrOrStderr(), more)
 	}
 	for _, u := range t.Unseen {
 		fmt.Fprintf(cmd.ErrOrStderr(), "hostguard: cannot look through volume %s: %s\n", u.Volume, u.Why)

@@ -121,69 +121,87 @@ func (o *Options) old(day string) bool {
 	return o.Keep > 0 && day < o.Now.AddDate(0, 0, -o.Keep).Format(time.DateOnly)
 }
 
+// copyAll copies from all sources in turn, so that one who fills his own volume
+// does not keep others' logs from being copied.
 func (o *Options) copyAll(ctx context.Context, dir *os.File, sources []Source, present map[string]unix.Stat_t, r *Result) error {
+	lacking := make([]queue, len(sources))
+	for i, s := range sources {
+		lacking[i] = queue{Source: s, items: o.lacking(s, present, r)}
+		defer lacking[i].close()
+	}
 	var total int64
-	for _, s := range sources {
-		logs := slices.Clone(s.Logs)
-		slices.SortStableFunc(logs, func(a, b rotatedlogs.Log) int { return cmp.Compare(a.Day, b.Day) }) // the oldest will be gone first
-		var volume *os.File
-		for _, log := range logs {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			if !o.wanted(log.Day) {
-				continue
-			}
-			item := Item{Owner: s.Owner, Log: log.Path, Copy: rotatedlogs.CopyName(s.Owner, log.Path), Bytes: log.Size}
-			if old, there := present[item.Copy]; there {
-				o.compare(old, log, item, r)
-				continue
-			}
-			if age := o.Now.Sub(log.ModTime); age >= 0 && age < settled {
-				item.Why = fmt.Sprintf("it was changed less than %v ago", settled)
-				r.Waiting = append(r.Waiting, item)
-				continue
-			}
-			if total+log.Size > o.MaxTotal {
-				item.Why = fmt.Sprintf("one run copies %d bytes at most: the next run goes on", o.MaxTotal)
-				r.Waiting = append(r.Waiting, item)
-				continue
-			}
-			total += log.Size
-			if o.DryRun {
-				r.Copied = append(r.Copied, item)
-				continue
-			}
-			if volume == nil {
-				var err error
-				if volume, err = s.Open(); err != nil {
-					return err
-				}
-				defer volume.Close()
-			}
-			if err := o.room(dir, log.Size); err != nil {
-				item.Why = err.Error()
-				r.Failed = append(r.Failed, item)
-				continue
-			}
-			switch why, err := o.copy(ctx, dir, volume, log, item.Copy); {
-			case ctx.Err() != nil:
-				return context.Cause(ctx)
-			case err != nil:
-				item.Why = err.Error()
-				r.Failed = append(r.Failed, item)
-			case why.changing:
-				item.Why = why.text
-				r.Waiting = append(r.Waiting, item)
-			case why.text != "":
-				item.Why = why.text
-				r.Refused = append(r.Refused, item)
-			default:
-				r.Copied = append(r.Copied, item)
-			}
+	for q := next(lacking); q != nil; q = next(lacking) {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		item := q.items[0]
+		q.items = q.items[1:]
+		if total+item.Bytes > o.MaxTotal {
+			item.Why = fmt.Sprintf("one run copies %d bytes at most: the next run goes on", o.MaxTotal)
+			r.Waiting = append(r.Waiting, item.Item)
+			continue
+		}
+		total += item.Bytes
+		q.taken += item.Bytes
+		if o.DryRun {
+			r.Copied = append(r.Copied, item.Item)
+			continue
+		}
+		if err := q.open(); err != nil {
+			return err
+		}
+		if err := o.room(dir, item.Bytes); err != nil {
+			item.Why = err.Error()
+			r.Failed = append(r.Failed, item.Item)
+			continue
+		}
+		switch why, err := o.copy(ctx, dir, q.volume, item.log, item.Copy); {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err != nil:
+			item.Why = err.Error()
+			r.Failed = append(r.Failed, item.Item)
+		case why.changing:
+			item.Why = why.text
+			r.Waiting = append(r.Waiting, item.Item)
+		case why.text != "":
+			item.Why = why.text
+			r.Refused = append(r.Refused, item.Item)
+		default:
+			r.Copied = append(r.Copied, item.Item)
 		}
 	}
 	return nil
+}
+
+// lacking are a source's logs that are to be copied now, the oldest first: it
+// will be gone first.
+func (o *Options) lacking(s Source, present map[string]unix.Stat_t, r *Result) []pending {
+	logs := slices.Clone(s.Logs)
+	slices.SortStableFunc(logs, func(a, b rotatedlogs.Log) int { return cmp.Compare(a.Day, b.Day) })
+	var list []pending
+	for _, log := range logs {
+		if !o.wanted(log.Day) {
+			continue
+		}
+		item := Item{Owner: s.Owner, Log: log.Path, Copy: rotatedlogs.CopyName(s.Owner, log.Path), Bytes: log.Size}
+		if old, there := present[item.Copy]; there {
+			o.compare(old, log, item, r)
+			continue
+		}
+		if age := o.Now.Sub(log.ModTime); age >= 0 && age < settled {
+			item.Why = fmt.Sprintf("it was changed less than %v ago", settled)
+			r.Waiting = append(r.Waiting, item)
+			continue
+		}
+		if log.Size > o.MaxTotal {
+			item.Why = fmt.Sprintf("it has %d bytes, and one run copies %d at most", log.Size, o.MaxTotal)
+			r.Refused = append(r.Refused, item)
+			continue
+		}
+		list = append(list, pending{item, log})
+	}
+	return list
 }
 
 // compare tells a copy that was made before from one of another log.

@@ -187,6 +187,34 @@ func TestBounds(t *testing.T) {
 	}
 }
 
+// Who fills his own volume, be it with holes, keeps nobody else's logs from being
+// copied.
+func TestOneVolumeDoesNotKeepOthersWaiting(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	for i := range 9 {
+		p.log(t, fmt.Sprintf("a-2026-01-01.%d.gz", i), "0123456789")
+	}
+	evil := p.sources()[0]
+	evil.Owner = "evil"
+	other := place{base: t.TempDir()}
+	other.log(t, "b-2026-02-01.0.gz", "x")
+	other.log(t, "b-2026-02-02.0.gz", "0123456789012345678901234567890")
+	o := p.options()
+	o.MaxTotal = 25
+	r, err := Run(t.Context(), o, []Source{evil, other.sources()[0]})
+	if err != nil || len(r.Copied) != 3 || r.Copied[1].Owner != "ecc" {
+		t.Errorf("copied %+v, %v", r.Copied, err)
+	}
+	if len(r.Waiting) != 7 {
+		t.Errorf("waiting: %+v", r.Waiting)
+	}
+	// What is larger than a run copies would wait for ever.
+	if len(r.Refused) != 1 || r.Refused[0].Why != "it has 31 bytes, and one run copies 25 at most" {
+		t.Errorf("refused: %+v", r.Refused)
+	}
+}
+
 // Access lists of the folders do not come to life in copies.
 func TestNoAccessListIsInherited(t *testing.T) {
 	t.Parallel()
