@@ -33,7 +33,7 @@ var Checks = []checks.Check{
 	},
 	{
 		Name:    "connector-published-secrets",
-		Looks:   looksAtApps + " Every value is compared with the passwords, and hashes of them, that TRUE Connector is published with.",
+		Looks:   looksAtApps + " Every value there, elsewhere in the compose files and in the files of its configs and secrets is compared with the passwords, and hashes of them, that TRUE Connector is published with.",
 		Blind:   blindToApps + " Passwords of others that are known, files in named volumes, and the passwords of key stores that no file names.",
 		Needs:   host.Root,
 		Binding: checks.NoParams(publishedSecrets),

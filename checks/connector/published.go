@@ -2,6 +2,7 @@ package connector
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"path"
@@ -9,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/hostguard/hostguard/checks"
+	"github.com/hostguard/hostguard/internal/composefile"
 	"github.com/hostguard/hostguard/internal/host"
 	propertyfile "github.com/hostguard/hostguard/internal/properties"
 	"github.com/hostguard/hostguard/internal/springconf"
@@ -110,7 +112,7 @@ func publishedSecrets(ctx context.Context, h *host.Host) (checks.Verdict, error)
 
 func judgePublished(all []host.ConnectorApps) (checks.Verdict, error) {
 	var o outcome
-	files := map[string]host.ConfigFile{}
+	files, compose := map[string]host.ConfigFile{}, map[string]host.ConfigFile{}
 	for _, c := range all {
 		if c.Err != nil {
 			o.unknown = append(o.unknown, c.Err)
@@ -118,6 +120,12 @@ func judgePublished(all []host.ConnectorApps) (checks.Verdict, error) {
 		}
 		for _, v := range c.Variables {
 			o.variable(v)
+		}
+		for _, f := range c.Compose {
+			compose[f.Path] = f
+		}
+		for _, f := range c.Sources {
+			files[f.Path] = f
 		}
 		for _, app := range c.Apps {
 			for _, v := range app.Env {
@@ -139,6 +147,9 @@ func judgePublished(all []host.ConnectorApps) (checks.Verdict, error) {
 	for _, name := range sorted(files) {
 		o.publishedIn(files[name])
 	}
+	for _, name := range sorted(compose) {
+		o.publishedInCompose(compose[name])
+	}
 	return o.verdict("Passwords that everybody can read in the published files of TRUE Connector are in use.", "")
 }
 
@@ -153,6 +164,23 @@ func (o *outcome) variable(v springconf.Variable) {
 		o.bad = append(o.bad, checks.Evidence{Source: v.Origin.Source, Line: v.Origin.Line, Key: v.Origin.Key, Want: wantOwn, Got: gotPublished})
 	case isSecretName(v.Name) && v.Missing == "" && !v.Value.Empty():
 		o.good = append(o.good, checks.Evidence{Source: v.Origin.Source, Line: v.Origin.Line, Key: v.Origin.Key, Got: "none that was published"})
+	}
+}
+
+// publishedInCompose looks for published secrets where a compose file may hold
+// them besides environment and command: in labels, health checks, build arguments,
+// configs. What was seen before in a line is not said again.
+func (o *outcome) publishedInCompose(f host.ConfigFile) {
+	texts, err := composefile.Texts(composefile.File{Name: f.Path, Data: f.Data})
+	if err = cmp.Or(f.Err, err); err != nil {
+		o.unknown = append(o.unknown, err)
+		return
+	}
+	for _, v := range texts {
+		said := slices.ContainsFunc(o.bad, func(e checks.Evidence) bool { return e.Source == f.Path && e.Line == v.Line })
+		if !said && isPublished(v.Key, strings.ReplaceAll(v.Value, ":-", ":")) { // ${NAME:-DEFAULT}
+			o.bad = append(o.bad, checks.Evidence{Source: f.Path, Line: v.Line, Key: v.Key, Want: wantOwn, Got: gotPublished})
+		}
 	}
 }
 

@@ -73,6 +73,7 @@ func TestJudgeRights(t *testing.T) {
 		"a capability of docker's own": {running(nil, &host.ContainerDetail{CapAdd: []string{"CHOWN"}}), rightsParams{Capabilities: dockerCapabilities}, "pass"},
 		"all capabilities":             {running(nil, &host.ContainerDetail{CapAdd: []string{"ALL"}}), rightsParams{Capabilities: dockerCapabilities}, "fail"},
 		"a device by its group":        {running(nil, &host.ContainerDetail{DeviceRules: []string{"b 8:0 rwm"}}), rightsParams{}, "fail"},
+		"devices by a written rule":    {written(func(s *host.ComposeService) { s.Rights.DeviceRules = []string{"a *:* rwm"} }), rightsParams{}, "fail"},
 		"an allowed device":            {running(nil, &host.ContainerDetail{Devices: []string{"/dev/null"}}), rightsParams{Devices: []string{"/dev/null"}}, "pass"},
 		"apparmor off, older spelling": {running(nil, &host.ContainerDetail{SecurityOpt: []string{"apparmor:unconfined"}}), rightsParams{}, "fail"},
 		"apparmor not in force":        {running(nil, &host.ContainerDetail{AppArmor: "unconfined"}), rightsParams{}, "fail"},

@@ -141,7 +141,7 @@ func rightsOf(c host.ContainerDetail) rights {
 }
 
 func rightsWritten(w composefile.Rights) rights {
-	r := rights{devices: w.Devices, network: w.Network, pid: w.PID, ipc: w.IPC, uts: w.UTS, security: unprotected(w.SecurityOpt)}
+	r := rights{devices: slices.Concat(w.Devices, w.DeviceRules), network: w.Network, pid: w.PID, ipc: w.IPC, uts: w.UTS, security: unprotected(w.SecurityOpt)}
 	switch strings.ToLower(w.Privileged) {
 	case "", "false", "no", "off", "n":
 	case "true", "yes", "on", "y":
@@ -157,7 +157,7 @@ func rightsWritten(w composefile.Rights) rights {
 			r.unclear = append(r.unclear, key+": "+value)
 		}
 	}
-	for _, o := range slices.Concat(w.SecurityOpt, w.CapAdd, w.Devices) {
+	for _, o := range slices.Concat(w.SecurityOpt, w.CapAdd, w.Devices, w.DeviceRules) {
 		if strings.Contains(o, "$") {
 			r.unclear = append(r.unclear, o)
 		}

@@ -94,7 +94,7 @@ func connectorModes(ctx context.Context, h *host.Host, p connectorParams) (check
 	return checks.Passed(seen...), nil
 }
 
-// filesOfConnector are .env, the files of env_file, and of what its services
+// filesOfConnector are .env, the files of env_file, compose's configs and secrets, and of what its services
 // mount the configuration files and key stores, each once.
 func filesOfConnector(h *host.Host, c host.ConnectorApps) ([]secretFile, error) {
 	folder, err := h.FileMode(c.Connector.Dir)
@@ -116,6 +116,9 @@ func filesOfConnector(h *host.Host, c host.ConnectorApps) ([]secretFile, error) 
 	}
 	for _, name := range c.Connector.EnvFiles {
 		add(name, true, false)
+	}
+	for _, f := range c.Sources {
+		add(f.Path, slices.Contains(c.Connector.Secrets, f.Path) || holdsSecret(f), true)
 	}
 	folders := map[string]bool{}
 	var failed error

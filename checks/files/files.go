@@ -33,7 +33,7 @@ var Checks = []checks.Check{
 	},
 	{
 		Name:    "connector-secret-modes",
-		Looks:   "Looks at .env, the files of env_file, and at the configuration files and key stores in the folders that the connector's services mount: one that holds a secret must allow no more than mode, any other no more than other. Access lists must name nobody else, and a link is a fault.",
+		Looks:   "Looks at .env, the files of env_file, compose's configs and secrets, and at the configuration files and key stores in the folders that the connector's services mount: one that holds a secret must allow no more than mode, any other no more than other. Access lists must name nobody else, and a link is a fault.",
 		Blind:   "Files in named volumes. Who is in the groups, and who reads the disk itself. Whether the folders above let anybody in plays no part.",
 		Needs:   host.Root,
 		Binding: checks.Params(connectorParams{Owner: []string{"root", "65534"}, Mode: 0o640, Other: 0o755}, connectorModes),

@@ -35,6 +35,7 @@ type Project struct {
 	Volumes  []Volume  // those that a service mounts, sorted by name
 	EnvFiles []EnvFile // what env_file names, sorted
 	Files    []string  // configs and secrets that lie in files, absolute, sorted
+	Secrets  []string  // those of Files that are secrets, sorted
 
 	vars Variables
 }
@@ -59,6 +60,7 @@ type Service struct {
 	Binds   []string // host paths, absolute, sorted
 	Volumes []string // keys of named volumes, sorted
 	Mounts  []Mount  // what is mounted where, the last of several at one target
+	Sources []Mount  // configs and secrets; without Bind: what is in no file of the host
 
 	Environment []EnvVar      // what environment: says, sorted by name; see Project.EnvironmentOf
 	EnvFiles    []EnvFile     // in the order in which they are read

@@ -48,6 +48,8 @@ services:
     deploy: *limited
     scale: 2
     volumes: [bound:/b, "elsewhere:/e"]
+    secrets: [key, {source: key, target: tls}]
+    configs: [{source: rules, target: /config/rules.yml}, inline]
 volumes:
   ecc_data: {}
   shared: {external: true}
@@ -56,6 +58,9 @@ volumes:
   unused:
 secrets:
   key: {file: ./key.pem}
+configs:
+  rules: {file: ./rules.yml}
+  inline: {content: "a: b"}
 `)
 	if err != nil {
 		t.Fatal(err)
@@ -67,6 +72,10 @@ secrets:
 				Name: "be-dataapp", File: "/srv/tc/0.yml", Line: 19, Replicas: "2", CPUs: "1", Memory: "1024M",
 				Volumes: []string{"bound", "elsewhere"},
 				Mounts:  []Mount{{Target: "/b", Volume: "bound"}, {Target: "/e", Volume: "elsewhere"}},
+				Sources: []Mount{
+					{Target: "/config/rules.yml", Bind: "/srv/tc/rules.yml", ReadOnly: true}, {Target: "/inline", ReadOnly: true},
+					{Target: "/run/secrets/key", Bind: "/srv/tc/key.pem", ReadOnly: true}, {Target: "/run/secrets/tls", Bind: "/srv/tc/key.pem", ReadOnly: true},
+				},
 			},
 			{
 				Name: "ecc-provider", Container: "ecc-provider", Image: "rdlabengpa/ids_execution_core_container:v1.14.8",
@@ -86,7 +95,8 @@ secrets:
 			{Key: "ecc_data", Name: "trueconnector_ecc_data"},
 		},
 		EnvFiles: []EnvFile{{Path: "/srv/tc/ecc.env"}, {Path: "/srv/tc/extra.env", Optional: true}},
-		Files:    []string{"/srv/tc/key.pem"},
+		Files:    []string{"/srv/tc/key.pem", "/srv/tc/rules.yml"},
+		Secrets:  []string{"/srv/tc/key.pem"},
 	}
 	if diff := cmp.Diff(want, project, cmpopts.IgnoreUnexported(Project{})); diff != "" {
 		t.Error(diff)

@@ -19,7 +19,7 @@ const maxExtends = 32
 func Load(dir, name string, files []File, vars Variables) (Project, error) {
 	l := loader{
 		dir: dir, vars: maps.Clone(vars),
-		services: map[string]service{}, volumes: map[string]Volume{}, sources: map[string]bool{},
+		services: map[string]service{}, volumes: map[string]Volume{}, sources: map[string]string{},
 	}
 	if l.vars == nil {
 		l.vars = Variables{}
@@ -67,7 +67,7 @@ type loader struct {
 	vars     Variables
 	services map[string]service
 	volumes  map[string]Volume
-	sources  map[string]bool
+	sources  map[string]string // file of a config or secret, by "configs/NAME" and "secrets/NAME"
 }
 
 func (l *loader) nameProject(name string, documents []document) error {
@@ -113,7 +113,7 @@ func (l *loader) add(doc document) error {
 		case "volumes":
 			err = l.addVolumes(p.node)
 		case "configs", "secrets":
-			err = l.addSources(p.node)
+			err = l.addSources(p.key, p.node)
 		}
 		if err != nil {
 			return err
@@ -194,7 +194,8 @@ func (l *loader) extended(doc document, byName map[string]pair, p pair, depth in
 
 // project is what all documents together say.
 func (l *loader) project() (Project, error) {
-	p := Project{Name: l.name, Files: slices.Sorted(maps.Keys(l.sources)), vars: l.vars}
+	p := Project{Name: l.name, vars: l.vars}
+	p.Files, p.Secrets = l.sourceFiles()
 	used := map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(l.services)) {
 		s := l.services[name]
@@ -216,6 +217,7 @@ func (l *loader) project() (Project, error) {
 		}
 		s.Binds, s.Volumes = slices.Sorted(maps.Keys(binds)), slices.Sorted(maps.Keys(volumes))
 		s.EnvFiles = distinctEnvFiles(s.envFiles)
+		s.Sources = l.sourcesOf(s.uses)
 		s.Environment = l.environment(s.env)
 		s.Command = append(slices.Clone(s.command["entrypoint"]), s.command["command"]...)
 		p.Services = append(p.Services, s.Service)

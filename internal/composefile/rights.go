@@ -15,6 +15,7 @@ type Rights struct {
 	CapAdd      []string
 	SecurityOpt []string
 	Devices     []string // "HOST:CONTAINER:RIGHTS"
+	DeviceRules []string // device_cgroup_rules: "c 1:3 mr"
 	Network     string   // network_mode: "host", "service:x" …
 	PID         string
 	IPC         string
@@ -58,6 +59,8 @@ func (l *loader) readRights(r *Rights, key string, n *yaml.Node) (err error) {
 		r.SecurityOpt, err = l.texts(n)
 	case "devices":
 		r.Devices, err = l.devices(n)
+	case "device_cgroup_rules":
+		r.DeviceRules, err = l.texts(n)
 	case "deploy":
 		var deploy []pair
 		if deploy, err = l.entries(n); err != nil {
@@ -110,5 +113,6 @@ func mergeRights(base, over Rights) Rights {
 	m.CapAdd = append(slices.Clone(base.CapAdd), over.CapAdd...)
 	m.SecurityOpt = append(slices.Clone(base.SecurityOpt), over.SecurityOpt...)
 	m.Devices = append(slices.Clone(base.Devices), over.Devices...)
+	m.DeviceRules = append(slices.Clone(base.DeviceRules), over.DeviceRules...)
 	return m
 }

@@ -19,6 +19,7 @@ func rightsOf(s types.ServiceConfig) Rights {
 	for _, d := range s.Devices {
 		r.Devices = append(r.Devices, d.Source+":"+d.Target+":"+d.Permissions)
 	}
+	r.DeviceRules = s.DeviceCgroupRules
 	if s.Deploy != nil && s.Deploy.RestartPolicy != nil {
 		r.RestartCondition = s.Deploy.RestartPolicy.Condition
 	}
@@ -40,7 +41,7 @@ func sortRights(r *Rights) {
 		}
 		r.Devices[i] = strings.Join(parts, ":")
 	}
-	for _, list := range []*[]string{&r.CapAdd, &r.SecurityOpt, &r.Devices} {
+	for _, list := range []*[]string{&r.CapAdd, &r.SecurityOpt, &r.Devices, &r.DeviceRules} {
 		slices.Sort(*list)
 		*list = slices.Compact(*list)
 	}
@@ -54,6 +55,7 @@ func (g generator) rights() string {
 		"cap_add: " + pick(g, "[NET_ADMIN]", "[CAP_SYS_ADMIN, ALL]"),
 		"security_opt: " + pick(g, "['seccomp:unconfined']", "[no-new-privileges]"),
 		"devices: " + pick(g, "['/dev/a']", "['/dev/b:/dev/c']", "['/dev/d:/dev/e:r']", "[{source: /dev/f, target: /dev/g, permissions: rw}]"),
+		"device_cgroup_rules: " + pick(g, "['c 1:3 mr']", "['a *:* rwm']"),
 		"pid: " + pick(g, "host", "'service:s0'"), "ipc: " + pick(g, "host", "shareable"), "uts: host", "userns_mode: host", "cgroup: host",
 		"network_mode: " + pick(g, "host", "bridge", "none"),
 		"user: " + pick(g, "root", "'0:0'", `"${UNSET:-nobody}"`),

@@ -14,6 +14,7 @@ type service struct {
 	Service
 	mounts   []mount
 	envFiles []EnvFile
+	uses     []use // configs and secrets
 	env      map[string]assignment
 	command  map[string][]secret.Text // of entrypoint and command
 }
@@ -56,6 +57,14 @@ func (l *loader) readService(file string, pairs []pair) (service, error) {
 			s.Ports, err = l.readPorts(file, p.node)
 		case "volumes":
 			s.mounts, err = l.readMounts(p.node)
+		case "volumes_from":
+			if !isNull(p.node) {
+				err = wrong(p.where, "volumes_from is not understood by this version of hostguard")
+			}
+		case "configs", "secrets":
+			var uses []use
+			uses, err = l.readUses(p.key, p.node)
+			s.uses = append(s.uses, uses...)
 		}
 		if err != nil {
 			return s, err
@@ -188,6 +197,7 @@ func merge(base, over service) service {
 	m.Ports = append(slices.Clone(base.Ports), over.Ports...)
 	m.mounts = addMounts(base.mounts, over.mounts)
 	m.envFiles = append(slices.Clone(base.envFiles), over.envFiles...)
+	m.uses = append(slices.Clone(base.uses), over.uses...)
 	m.env = mergeMaps(base.env, over.env)
 	m.command = mergeMaps(base.command, over.command)
 	return m

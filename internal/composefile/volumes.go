@@ -59,28 +59,3 @@ func boundDevice(n *yaml.Node, options map[string]string) (string, error) {
 	}
 	return "", nil
 }
-
-// addSources notes the files that configs and secrets are.
-func (l *loader) addSources(n *yaml.Node) error {
-	pairs, err := l.entries(n)
-	if err != nil {
-		return err
-	}
-	for _, p := range pairs {
-		settings, err := l.entries(p.node)
-		if err != nil {
-			return err
-		}
-		for _, s := range settings {
-			if s.key != "file" {
-				continue
-			}
-			name, err := l.hostPath(s.node)
-			if err != nil {
-				return err
-			}
-			l.sources[name] = true
-		}
-	}
-	return nil
-}

@@ -16,6 +16,7 @@ type Connector struct {
 	EnvFiles     []string         // absolute: .env, and what env_file names; those that exist
 	BindMounts   []string         // host paths that its containers mount, absolute, sorted
 	Files        []string         // of those, the files that are configs or secrets of compose, sorted
+	Secrets      []string         // of Files, the secrets, sorted
 	Volumes      []VolumeRef      // named volumes that its containers mount, sorted by name
 	Services     []ComposeService // as the compose files declare them, sorted by name
 
@@ -59,6 +60,7 @@ type ComposeService struct {
 
 	Container string             // container_name
 	Mounts    []ContainerMount   // binds and named volumes, sorted by destination
+	Sources   []ContainerMount   // configs and secrets of compose; Source empty: they are in no file of the host
 	Rights    composefile.Rights // what it may do on the host besides
 }
 

@@ -34,6 +34,8 @@ type ConnectorApps struct {
 	Apps      []ConnectorApp        // by service, what is written before what was made; empty with Err
 	Err       error                 // why its services cannot be told
 	Variables []springconf.Variable // of .env, sorted by name
+	Compose   []ConfigFile          // its compose files
+	Sources   []ConfigFile          // files that are configs and secrets of compose
 	Drift     []EnvDrift            // where containers were made with another environment than is written
 }
 
@@ -177,6 +179,8 @@ func (h *Host) addApps(ctx context.Context, c *ConnectorApps) error {
 		}
 		c.Variables = append(c.Variables, variable)
 	}
+	c.Compose = h.readAll(c.Connector.Dir, c.Connector.ComposeFiles, maxComposeFile)
+	c.Sources = h.readAll(c.Connector.Dir, c.Connector.Files, maxConfigFile)
 	made, err := h.madeOf(ctx, c.Connector)
 	if err != nil {
 		return fmt.Errorf("cannot tell how the containers of the connector in %s were made: %w", c.Connector.Dir, err)

@@ -60,6 +60,9 @@ func (c *configFolders) of(a ConnectorApp) ([]ConfigFile, error) {
 	var files []ConfigFile
 	found := false
 	mounts := slices.Clone(a.Mounts)
+	if a.Container == "" {
+		mounts = slices.Concat(mounts, a.Service.Sources)
+	}
 	slices.SortFunc(mounts, func(x, y ContainerMount) int { return strings.Compare(x.Destination, y.Destination) }) // the folder before its files
 	for _, m := range mounts {
 		at := path.Clean(m.Destination)
@@ -135,6 +138,16 @@ func (h *Host) readTexts(dir string) ([]ConfigFile, error) {
 		files = append(files, newConfigFile(path.Join(dir, e.Name()), data, info, err))
 	}
 	return files, nil
+}
+
+// readAll reads files of at most max bytes that compose files name.
+func (h *Host) readAll(dir string, names []string, max int64) []ConfigFile {
+	var files []ConfigFile
+	for _, name := range names {
+		data, err := h.readBelow(dir, name, max)
+		files = append(files, newConfigFile(name, data, nil, err))
+	}
+	return files
 }
 
 // withoutSettings is an error when a folder in the configuration folder holds

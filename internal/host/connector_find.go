@@ -203,7 +203,7 @@ func services(c *Connector, compose composeProject, binds map[string]bool) {
 			Name: s.Name, Image: s.Image, File: s.File, Line: s.Line, Replicas: s.Replicas, Profiles: s.Profiles, Ports: s.Ports,
 			CPUs: s.CPUs, Memory: s.Memory, LogDriver: s.LogDriver, LogMaxSize: s.LogSize,
 			Environment: compose.environments[s.Name], Command: s.Command,
-			Container: s.Container, Mounts: mountsOf(s, project), Rights: s.Rights,
+			Container: s.Container, Mounts: mountsOf(s, project), Sources: sourcesOf(s), Rights: s.Rights,
 		})
 		for _, b := range s.Binds {
 			binds[b] = true
@@ -212,7 +212,16 @@ func services(c *Connector, compose composeProject, binds map[string]bool) {
 	for _, f := range project.Files { // configs and secrets are mounted too
 		binds[f] = true
 	}
-	c.Files = project.Files
+	c.Files, c.Secrets = project.Files, project.Secrets
+}
+
+// sourcesOf are the configs and secrets of a service.
+func sourcesOf(s composefile.Service) []ContainerMount {
+	var sources []ContainerMount
+	for _, m := range s.Sources {
+		sources = append(sources, ContainerMount{Type: "bind", Source: m.Bind, Destination: m.Target})
+	}
+	return sources
 }
 
 // mountsOf are the binds and named volumes of a service, as docker will name
