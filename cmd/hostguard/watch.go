@@ -28,8 +28,13 @@ import (
 // watchSchema is the version of the JSON form.
 const watchSchema = "1.0"
 
-// watchTimeout bounds what is looked at; telling comes after it.
-const watchTimeout = 30 * time.Second
+// watchTimeout bounds what is looked at, factsTimeout each fact of it: nobody
+// waits for a job, and one that gives up on a busy host is a false alarm. Telling
+// comes after it.
+const (
+	watchTimeout = 2 * time.Minute
+	factsTimeout = watchTimeout * 2 / 3
+)
 
 // Names of jobs, by which their state is kept.
 const (
@@ -119,7 +124,7 @@ func watchStorage(cmd *cobra.Command, src sources, format string, quiet bool) er
 
 	h := host.New(host.Options{ConnectorDirs: a.Config.Connector.Dir})
 	ctx, cancel := context.WithTimeoutCause(cmd.Context(), watchTimeout, fmt.Errorf("no end within %v", watchTimeout))
-	systems := measureStorage(ctx, h, limits)
+	systems := measureStorage(host.Patiently(ctx, factsTimeout), h, limits)
 	identity, _ := h.Identity(ctx)
 	cancel()
 
