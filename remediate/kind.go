@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // State is a thing's state in the form in which plans and journals keep it: the
@@ -17,6 +18,8 @@ type Thing struct {
 	Root   string // of the file tree; "/" is this host
 	Target string // path, unit …: the kind knows
 	Mark   string // of this step of this transaction alone: names its temporary files
+
+	Began time.Time // when the transaction began, by the host's clock then
 
 	// Memory is what kinds add up over the steps of one preflight, by a name of
 	// theirs: the space that all of them need together.

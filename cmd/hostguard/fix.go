@@ -126,7 +126,7 @@ func newMender(cmd *cobra.Command, o fixOptions) (*mender, error) {
 		return nil, err
 	}
 	if os.Geteuid() != 0 {
-		return nil, fmt.Errorf("cannot %s: it needs root; run it with sudo", cmd.Name())
+		return nil, fmt.Errorf("%s needs root: run it with sudo", cmd.CommandPath())
 	}
 	id, err := remediate.IDOf(cmd.Context(), m.host)
 	if err != nil {

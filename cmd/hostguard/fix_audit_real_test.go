@@ -209,6 +209,38 @@ func switchesOf(k *kernelAudit) string {
 	return strings.Join(all, " ")
 }
 
+// A boot loads what an administrator's files hold. A rule that fix had loaded
+// from them before is theirs from then on, and undo leaves it to them.
+func TestUndoAfterABootLeavesWhatItLoaded(t *testing.T) {
+	k := holdAudit(t)
+	k.withState()
+	theirs := "-w /etc/hostname -p wa -k " + k.key + "theirs"
+	k.write(k.etc+"/rules.d/audit.rules", "-D\n-b 8192\n-f 1\n\n"+theirs+"\n")
+	k.auditd("")
+	k.must("augenrules")
+	files := k.files()
+	if r, code := k.fix(k.folder(), "AUD-006", "AUD-031"); r.Outcome != applied {
+		t.Fatalf("%s with exit code %d: %s", r.Outcome, code, r.Error)
+	}
+	if held := k.must("auditctl", "-l"); !strings.Contains(held, theirs) || !strings.Contains(held, "-w /etc/ssh ") {
+		t.Fatalf("the kernel holds\n%s", held)
+	}
+
+	// A host that booted just now, in a time namespace: less than a second ago,
+	// since offsets are whole seconds.
+	for done := time.Now(); time.Since(done) < 1100*time.Millisecond; {
+		time.Sleep(100 * time.Millisecond)
+	}
+	uptime, _, _ := strings.Cut(k.must("cat", "/proc/uptime"), ".")
+	out, stderr, code := k.run("unshare", "--time", "--boottime", "-"+uptime, "--fork", k.bin, "undo")
+	if code != exitOK || k.files() != files {
+		t.Errorf("undo: exit code %d: %s%s", code, out, stderr)
+	}
+	if held := k.must("auditctl", "-l"); held != theirs+"\n" {
+		t.Errorf("after undo the kernel holds\n%s", held)
+	}
+}
+
 // auditd.conf is changed on its lines, and auditd itself says that it read it.
 func TestFixHasAuditdReadItsConfiguration(t *testing.T) {
 	k := holdAudit(t)

@@ -84,7 +84,7 @@ func engineAt(cmd *cobra.Command, root string) (*transaction.Engine, error) {
 		return nil, err
 	}
 	if os.Geteuid() != 0 {
-		return nil, fmt.Errorf("cannot %s: it needs root; run it with sudo", cmd.Name())
+		return nil, fmt.Errorf("%s needs root: run it with sudo", cmd.CommandPath())
 	}
 	id, err := remediate.IDOf(cmd.Context(), host.New(host.Options{Root: root}))
 	if err != nil {

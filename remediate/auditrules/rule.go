@@ -25,7 +25,8 @@ type RuleState struct {
 //
 // A rule leaves the kernel by itself when the folder that it watches is
 // deleted, and with all others when auditd or augenrules loads the files: so a
-// rule that is not there any more needs no deleting, and is no conflict.
+// rule that is not there any more needs no deleting, and is no conflict. Nor is
+// one deleted that a boot has loaded since from files of somebody else.
 var Rule = ofThisHost(remediate.NewKind("audit-rule", remediate.Kernel, remediate.Mover[RuleState]{
 	Observe: observeRule,
 	Preflight: func(ctx context.Context, t remediate.Thing, _, to RuleState) error {
@@ -33,6 +34,9 @@ var Rule = ofThisHost(remediate.NewKind("audit-rule", remediate.Kernel, remediat
 	},
 	Move: moveRule,
 	Back: func(ctx context.Context, t remediate.Thing, from, to RuleState) error {
+		if kept, err := ofTheFiles(ctx, t); kept || err != nil {
+			return err
+		}
 		return back(t, moveRule(ctx, t, to, from))
 	},
 	Show: func(target string, _, to RuleState) string {

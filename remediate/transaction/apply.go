@@ -212,7 +212,7 @@ func (t *Transactions) forward(ctx context.Context, j *journal, recheck Recheck)
 		if now, err := kind.Observe(whole, thing); err != nil {
 			return &RulesError{s.Rules, err}
 		} else if !kind.Equal(now, s.After) {
-			return &RulesError{s.Rules, fmt.Errorf("the %s %s is not what it was moved to", s.Kind, s.Target)}
+			return &RulesError{s.Rules, fmt.Errorf("somebody else changed the %s %s right after it was changed", s.Kind, s.Target)}
 		}
 		if err := j.write(moved, n, ""); err != nil {
 			return err

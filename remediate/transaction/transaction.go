@@ -197,7 +197,7 @@ func (e *Engine) kind(j Head, step int) (remediate.Kind, remediate.Thing, error)
 	if i < 0 {
 		return remediate.Kind{}, remediate.Thing{}, fmt.Errorf("this hostguard does not know how to change the %s %s", s.Kind, s.Target)
 	}
-	return e.Kinds[i], remediate.Thing{Root: e.Root, Target: s.Target, Mark: fmt.Sprintf("%s-%d", j.ID, step)}, nil
+	return e.Kinds[i], remediate.Thing{Root: e.Root, Target: s.Target, Mark: fmt.Sprintf("%s-%d", j.ID, step), Began: j.Started}, nil
 }
 
 func (e *Engine) tell(format string, args ...any) {
