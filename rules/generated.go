@@ -1286,7 +1286,7 @@ var embeddedRules = []Rule{
 		}},
 		{File: "rules/docker/daemon.yaml", Line: 63, Column: 55, Kind: 2, Text: "default"},
 		{File: "rules/docker/daemon.yaml", Line: 63, Column: 64, Kind: 2, Text: "false"},
-	}}, Remediation: Remediation{Hint: "Set \"no-new-privileges\": true in /etc/docker/daemon.json and restart Docker, then make the containers anew. For one service: \"security_opt: [no-new-privileges:true]\"."}, node: strictyaml.Node{File: "rules/docker/daemon.yaml", Line: 52, Column: 3}},
+	}}, Remediation: Remediation{Hint: "Set \"no-new-privileges\": true in /etc/docker/daemon.json and restart Docker, then make the containers anew. A service's own \"security_opt: [no-new-privileges:true]\" protects that one alone: the rule wants all."}, node: strictyaml.Node{File: "rules/docker/daemon.yaml", Line: 52, Column: 3}},
 	{ID: "HW-001", Title: "The host has 4 cores and 8 threads", Rationale: "Each service of the connector may take one processor. On fewer, the time that TLS handshakes and token checks take grows until partners give up.", Source: []string{
 		"TC-03",
 	}, Severity: 2, Tags: []string{
