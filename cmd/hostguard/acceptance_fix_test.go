@@ -35,9 +35,8 @@ func auditRules(report *reports.Report, status checks.Status) []string {
 func neglected(m *lab.Machine) (broken []string) {
 	m.WriteFile("/etc/systemd/system/talk.socket", "[Socket]\nListenStream=0.0.0.0:7007\nAccept=yes\n[Install]\nWantedBy=sockets.target\n")
 	m.WriteFile("/etc/systemd/system/talk@.service", "[Service]\nExecStart=/bin/cat\nStandardInput=socket\n")
+	unaudited(m)
 	m.Must("sh", "-ec", `
-		rm /etc/audit/rules.d/40-host.rules /etc/audit/rules.d/50-*.rules /etc/tmpfiles.d/lab.conf
-		augenrules --load
 		sed -i 's/^disk_full_action.*/disk_full_action = HALT/' /etc/audit/auditd.conf
 		systemctl --quiet disable --now df-watch.timer
 		rm /etc/cron.d/hostguard /etc/systemd/system/df-watch.*
@@ -53,6 +52,11 @@ func neglected(m *lab.Machine) (broken []string) {
 		"AUD-005", "AUD-010", "AUD-020", "STO-003", "LRD-005", "CLK-002", "SVC-001", "SVC-010", "SVC-011",
 		"DOCK-002", "DOCK-003", "CON-005", "LOG-002", "LRD-003",
 	}
+}
+
+// unaudited leaves a good host with Debian's own audit rules.
+func unaudited(m *lab.Machine) {
+	m.Must("sh", "-ec", "rm /etc/audit/rules.d/40-host.rules /etc/audit/rules.d/50-*.rules /etc/tmpfiles.d/lab.conf; augenrules --load")
 }
 
 // standing is how things stand beyond /etc: the files of the connector, of
@@ -74,6 +78,7 @@ func TestAcceptanceFix(t *testing.T) {
 	m := lab.StartSmallVM(t)
 	m.Install(lab.Binary(t), "/usr/local/bin/hostguard")
 	enrolOperator(m)
+	m.Save()
 	ready := func(t *testing.T, when string) {
 		t.Helper()
 		report, code := audited(t, m)
@@ -140,6 +145,8 @@ func TestAcceptanceFix(t *testing.T) {
 	})
 	t.Run("auditd is off", func(t *testing.T) {
 		m := m.For(t)
+		m.Restore()
+		unaudited(m)
 		m.Must("systemctl", "--quiet", "disable", "--now", "auditd.service")
 		m.Must("auditctl", "-D")
 		etc, status := etcOf(m), m.Must("auditctl", "-s")
@@ -163,11 +170,11 @@ func TestAcceptanceFix(t *testing.T) {
 				t.Errorf("after undo %s is %s, before %s", name, after, before)
 			}
 		}
-		m.Must("systemctl", "--quiet", "enable", "--now", "auditd.service")
 	})
-	// The last: only a reboot opens it.
 	t.Run("the configuration is locked", func(t *testing.T) {
 		m := m.For(t)
+		m.Restore()
+		unaudited(m)
 		m.WriteFile("/etc/audit/rules.d/99-lock.rules", "-e 2\n")
 		m.Must("augenrules", "--load")
 		etc := etcOf(m)
