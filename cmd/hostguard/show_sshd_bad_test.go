@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -37,6 +36,7 @@ func TestShowSSHDBadInput(t *testing.T) {
 	for i := range 10_000 {
 		many[fmt.Sprintf("etc/ssh/sshd_config.d/%05d.conf", i)] = "MaxSessions 7\n"
 	}
+	measure := buildMeasure(t)
 	for name, c := range map[string]struct {
 		files map[string]string
 		make  func(root string) error
@@ -86,13 +86,16 @@ func TestShowSSHDBadInput(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			cmd := exec.Command("hostguard", append([]string{"show", "sshd", "--root", root, "--timeout", "30s"}, c.args...)...)
+			figures := filepath.Join(t.TempDir(), "figures")
+			cmd := exec.Command(measure, append([]string{figures, "hostguard", "show", "sshd", "--root", root, "--timeout", "30s"}, c.args...)...)
 			var out, errs bytes.Buffer
 			cmd.Stdout, cmd.Stderr = &out, &errs
-			start := time.Now()
 			cmd.Run()
-			took := time.Since(start)
-			peak := cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss
+			data, err := os.ReadFile(figures)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cost := readCost(t, data)
 			if code := cmd.ProcessState.ExitCode(); code != c.code {
 				t.Errorf("exit code %d, want %d", code, c.code)
 			}
@@ -105,10 +108,10 @@ func TestShowSSHDBadInput(t *testing.T) {
 			if errs.Len() > 4<<10 {
 				t.Errorf("%d bytes of words", errs.Len())
 			}
-			if took > badConfigTime || peak > badConfigPeak {
-				t.Errorf("took %v and %d KiB", took, peak)
+			if cost.took() > badConfigTime || cost.PeakKiB > badConfigPeak {
+				t.Errorf("took %v and %d KiB", cost.took(), cost.PeakKiB)
 			}
-			t.Logf("%v, %d KiB", took.Round(time.Millisecond), peak)
+			t.Logf("%v, %d KiB", cost.took(), cost.PeakKiB)
 		})
 	}
 }
